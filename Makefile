@@ -1,0 +1,76 @@
+# `make demo` and `make test` are all a newcomer needs; scripts/need.sh gets
+# what they need or says what to install.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  = -s -w -X main.version=$(VERSION)
+STATIC   = CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+
+# Version tag of the images of `make image` and `make demo`.
+TAG ?= local
+
+.PHONY: help build image demo demo-stop test unit e2e e2e-compose-v2 check lint vuln fuzz bench clean
+
+help: ## this list
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+build: ## the static binaries, into bin/
+	@scripts/need.sh go
+	$(STATIC) -o bin/fairlead ./cmd/fairlead
+	$(STATIC) -o bin/ ./test/apps/...
+
+image: build ## the images fairlead:local, fairlead-whoami:local, fairlead-socketfilter:local; pulls nothing
+	@scripts/need.sh engine
+	docker build --quiet --target local -t fairlead:$(TAG) .
+	docker build --quiet --target whoami-local -t fairlead-whoami:$(TAG) -f test/apps/Dockerfile .
+	docker build --quiet --target socketfilter-local -t fairlead-socketfilter:$(TAG) -f test/apps/Dockerfile .
+
+demo: ## the quickstart on this machine's engine: a request answered, a wrong label explained
+	@scripts/demo.sh
+
+demo-stop: ## removes what `make demo` started
+	@scripts/demo-stop.sh
+
+test: unit e2e ## unit and end-to-end tests
+
+# The race detector needs a C compiler.
+unit: ## unit tests with the race detector
+	@scripts/need.sh go gcc
+	go test -race $$(go list ./... | grep -v /test/e2e)
+
+e2e: ## end-to-end tests on this machine's engine
+	@scripts/need.sh go curl engine compose
+	go test -count=1 -timeout 20m ./test/e2e/...
+
+# The distribution may have only Compose v1; v2 is built from its Go module.
+e2e-compose-v2: ## the examples once more, with Compose v2
+	@scripts/need.sh go engine
+	go build -modfile=tools/compose.mod -o bin/docker-compose-v2 github.com/docker/compose/v2/cmd
+	COMPOSE=$(CURDIR)/bin/docker-compose-v2 go test -count=1 -timeout 10m -run 'TestExample' ./test/e2e/...
+
+check: lint vuln ## everything that needs no engine: format, vet, staticcheck, vulnerabilities, size, house rules
+
+# The last two hold the arrows between the rooms, and docs/labels.md.
+lint:
+	@scripts/need.sh go
+	@scripts/lint.sh
+	go vet ./...
+	go tool -modfile=tools/staticcheck.mod staticcheck ./...
+	@scripts/size.sh
+	go test -count=1 .
+	go run ./cmd/fairlead labels --markdown | diff docs/labels.md -
+
+vuln:
+	@scripts/vuln.sh
+
+FUZZTIME ?= 20s
+fuzz: ## every fuzz target for FUZZTIME (20s) each
+	@scripts/need.sh go
+	@scripts/fuzz.sh $(FUZZTIME)
+
+bench: ## benchmarks: lookup and swap in the rooms, start and stop on the real engine
+	@scripts/need.sh go engine
+	go test -run '^$$' -bench . -benchmem ./label/... ./spec/... ./routing/...
+	go test -run '^$$' -bench . -benchtime 1x -timeout 20m ./test/e2e/...
+
+clean: ## removes bin/
+	rm -rf bin

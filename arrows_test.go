@@ -1,0 +1,134 @@
+// Package fairlead_test holds what is true of the module as a whole.
+package fairlead_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/fairlead/fairlead"
+
+// everybody is any package of the module.
+const everybody = "*"
+
+// arrows are the imports between rooms that are allowed, each for a reason
+// (docs/design.md). Imports go one way. A new arrow is a decision: it is written
+// here first.
+var arrows = []struct{ from, to, why string }{
+	{everybody, "exchange", "what is known of the request in hand is everybody's to read"},
+
+	{"spec", "label", "a spec is what labels ask for, and its kinds are declared with them"},
+	{"discovery", "spec", "what it finds is a Workload, and nothing else of it leaves"},
+
+	{"routing", "label", "the schema is put together from the kinds of the rooms below"},
+	{"routing", "spec", "a table is a spec compiled"},
+	{"routing", "routing/build", "what a kind gets when a route is built"},
+	{"routing", "routing/middleware", "the chain of a route"},
+	{"routing", "routing/backend", "the end of a route"},
+	{"routing", "routing/upstream", "the pools a table names"},
+	{"routing/build", "spec", "a kind may look at the route it is built into"},
+	{"routing/middleware", "routing/build", "state, log and secrets of a kind"},
+	{"routing/middleware", "label", "each kind declares its labels"},
+	{"routing/middleware", "spec", "strip has to know what kind of path a route has"},
+	{"routing/backend", "routing/build", "state, log and secrets of a kind"},
+	{"routing/backend", "routing/upstream", "its errors become answers; the pool itself comes as an http.RoundTripper"},
+	{"routing/backend", "label", "each kind declares its labels"},
+	{"routing/backend", "spec", "a redirect has to know the expressions of its route"},
+	{"routing/upstream", "routing/balance", "how an endpoint is picked"},
+	{"routing/upstream", "spec", "endpoints are the spec's"},
+
+	{"server/enginetest", "server", "the contract every engine has to pass"},
+	{"internal/dockertest/record", "internal/dockertest", "what it records is what dockertest replays"},
+
+	{"cmd/fairlead", everybody, "everything is wired here"},
+}
+
+// testArrows are those that tests alone need.
+var testArrows = []struct{ from, to, why string }{
+	{"discovery", "internal/dockertest", "an engine that can be late, wrong and away"},
+	{"label", "routing", "the reference is made of the schema of the program"},
+	{"spec", "routing", "labels are read with the schema of the program"},
+	{"exchange", "server", "what a real engine makes of bytes on the wire"},
+	{"server", "server/enginetest", "the contract every engine has to pass"},
+}
+
+func allowed(from, to string, test bool) bool {
+	for _, a := range arrows {
+		if (a.from == from || a.from == everybody) && (a.to == to || a.to == everybody) {
+			return true
+		}
+	}
+	for _, a := range testArrows {
+		if test && a.from == from && (a.to == to || a.to == everybody) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestImportsFollowTheArrows(t *testing.T) {
+	files, used := 0, map[[2]string]bool{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata"):
+			return fs.SkipDir
+		case d.IsDir() || !strings.HasSuffix(path, ".go"):
+			return nil
+		}
+		files++
+		parsed, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		from := filepath.ToSlash(filepath.Dir(path))
+		for _, imp := range parsed.Imports {
+			name, _ := strconv.Unquote(imp.Path.Value)
+			to, ours := strings.CutPrefix(name, module+"/")
+			used[[2]string{from, to}] = true
+			if ours && to != from && !allowed(from, to, strings.HasSuffix(path, "_test.go")) {
+				t.Errorf("%s imports %s, and no arrow leads there", path, to)
+			}
+		}
+		return nil
+	})
+	if err != nil || files < 50 {
+		t.Fatalf("read %d files: %v", files, err)
+	}
+	for _, a := range slices.Concat(arrows, testArrows) {
+		if a.from != everybody && a.to != everybody && !used[[2]string{a.from, a.to}] {
+			t.Errorf("nothing in %s imports %s any more: take the arrow away", a.from, a.to)
+		}
+	}
+}
+
+// An arrow is written once, with a reason.
+func TestEveryArrowHasAReason(t *testing.T) {
+	var seen []string
+	for _, a := range slices.Concat(arrows, testArrows) {
+		name := a.from + " → " + a.to
+		if a.why == "" || slices.Contains(seen, name) {
+			t.Errorf("arrow %s: reason %q, twice: %v", name, a.why, slices.Contains(seen, name))
+		}
+		seen = append(seen, name)
+	}
+}
+
+// What must never be, whoever would like to: these keep rooms replaceable.
+func TestSomeArrowsAreNeverAllowed(t *testing.T) {
+	for _, a := range []struct{ from, to string }{
+		{"routing", "discovery"}, {"routing", "server"}, {"routing", "certs"}, {"routing/upstream", "discovery"},
+		{"label", "spec"}, {"label", "exchange/x"}, {"exchange", "spec"}, {"server", "routing"}, {"server", "spec"}, {"admin", "routing"}, {"telemetry", "routing"}, {"spec", "routing"}, {"spec", "discovery"},
+	} {
+		if allowed(a.from, a.to, false) {
+			t.Errorf("%s may import %s", a.from, a.to)
+		}
+	}
+}

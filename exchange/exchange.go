@@ -1,0 +1,111 @@
+// Package exchange holds what is known of the request in hand: who asks, what
+// was decided about it, and the writer its answer goes through. The server's
+// first handler begins an Exchange; everything behind it finds the Exchange
+// with Of and adds to it; the access log is written from it at the end.
+package exchange
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// An Exchange is one request and its answer. It belongs to the goroutine that
+// serves the request and must not be kept after the handler returned.
+type Exchange struct {
+	context.Context // of the request; the Exchange is the request's context
+
+	Start time.Time
+	ID    string // X-Request-ID: a trusted peer's, else fresh
+
+	// Peer is the other end of the connection; Client who asked, which is the
+	// right-most untrusted address of X-Forwarded-For when Peer is trusted.
+	Peer, Client netip.Addr
+	PeerTrusted  bool
+	// ClientHidden: Client is a gateway of one of our own networks, behind
+	// which published ports hide who asked. It matches no preset.
+	ClientHidden bool
+	// Scheme is "http" or "https" as the client used it, Port the port it named.
+	// A trusted peer's X-Forwarded-Proto, -Host and -Port are believed.
+	Scheme string
+	Port   string
+	// Entry and EntryPort name the entry point it came in by.
+	Entry, EntryPort string
+
+	Host string // of the request: lower case, punycode, no port, no trailing dot
+
+	// Matched is the path prefix that chose the route, "" for an exact path or
+	// an expression.
+	Matched string
+
+	// What was decided, for the log.
+	Route, Pool, Container, Endpoint string
+	Retries                          int
+	Code                             string // stable code of an answer the proxy gave itself: "no-route", "no-endpoint", "connect-failed", …
+	Cause                            error  // why
+	Quiet                            bool   // leave out of the access log
+
+	Timeouts *Timeouts // of the route, nil before one is chosen
+
+	Response Writer
+}
+
+// Timeouts are how long the parts of one exchange with an endpoint may take.
+// Zero means no limit.
+type Timeouts struct {
+	Connect  time.Duration // to open the connection, TLS included
+	Response time.Duration // from the end of the request to the first byte of the answer; not for upgrades
+	Idle     time.Duration // between bytes once the answer began or the connection was upgraded
+	Request  time.Duration // for the whole exchange
+}
+
+type key struct{}
+
+// Value makes the Exchange find itself as a context value.
+func (x *Exchange) Value(k any) any {
+	if _, ok := k.(key); ok {
+		return x
+	}
+	return x.Context.Value(k)
+}
+
+// Begin attaches a new Exchange to r and w and returns it with the request and
+// writer to pass on.
+func Begin(w http.ResponseWriter, r *http.Request) (*Exchange, http.ResponseWriter, *http.Request) {
+	x := &Exchange{Context: r.Context(), Start: time.Now()}
+	x.Response.inner = w
+	return x, &x.Response, r.WithContext(x)
+}
+
+// Of returns the Exchange of r. It panics if r has none: every request of an
+// entry point has one, so a missing one is a mistake in wiring.
+func Of(r *http.Request) *Exchange {
+	return r.Context().Value(key{}).(*Exchange)
+}
+
+// Path returns the path of r byte for byte as the client sent it (or as a
+// middleware rewrote it), without the query. The target of a request is its
+// RequestURI throughout; URL.Path is its decoded form and is not forwarded.
+func Path(r *http.Request) string {
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	return path
+}
+
+// SetPath replaces the path of r, leaving the query as it is. The caller must
+// own r (see Rewrite).
+func SetPath(r *http.Request, path string) {
+	if i := strings.IndexByte(r.RequestURI, '?'); i >= 0 {
+		path += r.RequestURI[i:]
+	}
+	r.RequestURI = path
+}
+
+// Rewrite returns a shallow copy of r whose path is path, for middlewares that
+// change where a request goes: the one they were given is not theirs.
+func Rewrite(r *http.Request, path string) *http.Request {
+	r2 := *r
+	SetPath(&r2, path)
+	return &r2
+}

@@ -1,0 +1,190 @@
+package routing
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairlead/fairlead/spec"
+)
+
+// Compile(prev, s) serves and shows the same as Compile(nil, s) with the same
+// ledger, whatever came before.
+func TestACompiledChangeIsTheSameAsAFreshTable(t *testing.T) {
+	for seed := range uint64(10) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			w := newWorld(t)
+			w.claims.Share = func(host string) bool { return host == "shared.ex" }
+			rnd := rand.New(rand.NewPCG(seed, 1))
+			for step := range 15 {
+				w.mutate(rnd)
+				w.now = w.now.Add(time.Duration(rnd.IntN(300)) * time.Second)
+				w.compareFresh(fmt.Sprintf("step %d", step))
+				if t.Failed() {
+					return
+				}
+			}
+		})
+	}
+}
+
+// compareFresh takes a turn, and compares the table with a fresh one.
+func (w *world) compareFresh(when string) {
+	w.t.Helper()
+	sp := w.parser.Parse(w.snapshot())
+	ledger := w.claims.clone()
+	prev := w.live.Table()
+	before := problemSet(prev)
+	next := Compile(prev, sp, w.claims, w.env, w.now)
+	fresh := Compile(nil, sp, ledger, newEnv(nil), w.now)
+	for _, table := range []*Table{next, fresh} {
+		for _, commit := range table.commit {
+			commit()
+		}
+		table.commit = nil
+	}
+	for _, what := range []struct{ name, got, want string }{
+		{"view", shown(next.View()), shown(fresh.View())},
+		{"patterns", fmt.Sprint(next.patterns()), fmt.Sprint(fresh.patterns())},
+		{"expressions", fmt.Sprint(order(next)), fmt.Sprint(order(fresh))},
+		{"ledger", shown(w.claims.held), shown(ledger.held)},
+		{"news", before.after(next), problemSet(fresh).String()},
+	} {
+		if what.got != what.want {
+			w.t.Fatalf("%s: %s is\n%s\nand fresh\n%s", when, what.name, what.got, what.want)
+		}
+	}
+	for _, q := range queries() {
+		if got, want := shown(next.Explain(&q)), shown(fresh.Explain(&q)); got != want {
+			w.t.Fatalf("%s: %s%s is explained as\n%s\nand fresh\n%s", when, q.Host, q.Path, got, want)
+		}
+		got, known := next.TLSPolicy(q.Host)
+		if want, wanted := fresh.TLSPolicy(q.Host); got != want || known != wanted {
+			w.t.Fatalf("%s: TLS of %s is %v %v, and fresh %v %v", when, q.Host, got, known, want, wanted)
+		}
+	}
+	w.live.Swap(next)
+}
+
+func (c *Claims) clone() *Claims {
+	copied := *c
+	copied.held, copied.gone = maps.Clone(c.held), maps.Clone(c.gone)
+	return &copied
+}
+
+func shown(v any) string {
+	data, _ := json.MarshalIndent(v, "", " ")
+	return sinceLines(string(data))
+}
+
+// sinceLines drops the lines that say when an endpoint changed, by the clock of
+// the machine.
+func sinceLines(text string) string {
+	lines := slices.DeleteFunc(strings.Split(text, "\n"), func(l string) bool { return strings.Contains(l, `"since": "`) && !strings.Contains(l, "2026-01") })
+	return strings.Join(lines, "\n")
+}
+
+func order(t *Table) (names []string) {
+	for _, h := range t.regexps {
+		names = append(names, h.host.Text)
+	}
+	return names
+}
+
+type problems map[string]bool
+
+func problemSet(t *Table) problems {
+	set := problems{}
+	if t != nil {
+		for _, p := range t.Problems() {
+			set[p.String()] = true
+		}
+	}
+	return set
+}
+
+// after returns the set that is left once what t says of problems happened.
+func (set problems) after(t *Table) string {
+	for _, p := range t.Cleared {
+		delete(set, p.String())
+	}
+	for _, p := range t.Appeared {
+		set[p.String()] = true
+	}
+	return set.String()
+}
+
+func (set problems) String() string { return strings.Join(slices.Sorted(maps.Keys(set)), "\n") }
+
+func queries() (all []Query) {
+	for _, host := range []string{"a.ex", "b.ex", "shared.ex", "x.wild.ex", "one.localhost", "one.p1.localhost", "one.p2.localhost", "none.test"} {
+		for _, path := range []string{"/", "/x", "/x/y", "/x/", "/z", "/x%2fy", "//x"} {
+			for _, method := range []string{"GET", "POST"} {
+				all = append(all, Query{Host: host, Path: path, Method: method, Entry: "http"})
+			}
+		}
+	}
+	return all
+}
+
+func pick(rnd *rand.Rand, of ...string) string { return of[rnd.IntN(len(of))] }
+
+// mutate starts, changes, moves, stops or removes some containers.
+func (w *world) mutate(rnd *rand.Rand) {
+	for range 1 + rnd.IntN(3) {
+		names := slices.Sorted(func(yield func(string) bool) {
+			for _, c := range w.running {
+				if !yield(c.Name) {
+					return
+				}
+			}
+		})
+		if len(names) < 4 || rnd.IntN(3) == 0 {
+			w.read(randomContainer(rnd))
+			continue
+		}
+		name := names[rnd.IntN(len(names))]
+		switch rnd.IntN(5) {
+		case 0:
+			w.remove(name)
+		case 1:
+			w.change(name, func(c *spec.Workload) { c.State = states[rnd.IntN(len(states))] })
+		case 2:
+			w.change(name, func(c *spec.Workload) { c.StartedAt = w.now })
+		case 3:
+			if !slices.Contains(names, name+"x") {
+				w.change(name, func(c *spec.Workload) { c.Name += "x" })
+			}
+		case 4:
+			w.change(name, func(c *spec.Workload) {
+				c.Labels["fairlead."+pick(rnd, "path", "priority", "allow", "share", "match.method")] = pick(rnd, "/x", "2", "any", "GET")
+			})
+		}
+	}
+}
+
+func randomContainer(rnd *rand.Rand) string {
+	text := fmt.Sprintf("c%d", rnd.IntN(14))
+	if rnd.IntN(3) > 0 {
+		text += " " + pick(rnd, "one", "two", "three") + "@" + pick(rnd, "p1", "p2", "p3")
+	}
+	if rnd.IntN(5) == 0 {
+		text += " exited"
+	}
+	if rnd.IntN(4) == 0 {
+		text += "\n\tenable: true"
+	} else {
+		text += "\n\thost: " + pick(rnd, "a.ex", "b.ex", "shared.ex", "a.ex, b.ex", "*.wild.ex", "*.ex", `~.\.ex`, `~(a|x).*`, "*", "a.ex/x")
+	}
+	for _, line := range []string{"path: /x", "path: =/x", "path: /x/, /z", `path: ~/x.*`, "match.method: GET", "priority: 3", "share: any", "share: p2", "pool: web", "pool: @all", "redirect: /z", "redirect-from: www.ex", "strip: true", "nonsense: x", "listen: lan", "allow: x", "scheme: https\n\tupstream-tls.verify: false", "scheme: https\n\tupstream-tls.ca: file:/none"} {
+		if rnd.IntN(9) == 0 {
+			text += "\n\t" + line
+		}
+	}
+	return text + "\n"
+}

@@ -1,0 +1,163 @@
+package upstream
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fairlead/fairlead/exchange"
+)
+
+// smallBody is how much of a body is read before the request is sent. Such a
+// request needs no second goroutine, leaves in one write, holds no connection
+// while its client is slow, and can be sent again.
+const smallBody = 16 << 10
+
+var smallBodies = sync.Pool{New: func() any { return new([smallBody]byte) }}
+
+// call is one request on its way through the pool, over all attempts.
+type call struct {
+	r       *http.Request
+	inform  func(status int, h http.Header)
+	limits  exchange.Timeouts
+	limit   time.Time // for the whole exchange
+	upgrade string    // protocol asked for
+	quiet   bool      // no limit on the wait for the answer
+
+	small    *[smallBody]byte // the body, if it is read already
+	smallLen int
+	stream   bool // there is a body to be read while it is sent
+	read     bool // of which something was read
+
+	// Of the attempt in hand.
+	wrote    bool // the endpoint may have seen something
+	answered bool // it said something
+	final    bool // trying it again would not help: timeout, client gone, body unreadable
+
+	retries int
+}
+
+func newCall(r *http.Request, inform func(int, http.Header)) call {
+	c := call{r: r, inform: inform, stream: r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0}
+	start := time.Time{}
+	if x := exchangeOf(r); x != nil {
+		start = x.Start
+		if x.Timeouts != nil {
+			c.limits = *x.Timeouts
+		}
+	}
+	if d := c.limits.Request; d > 0 {
+		if start.IsZero() {
+			start = time.Now()
+		}
+		c.limit = start.Add(d)
+	}
+	if up := r.Header["Upgrade"]; len(up) == 1 {
+		c.upgrade = up[0]
+	}
+	c.quiet = c.upgrade != "" || streams(r.Header)
+	return c
+}
+
+// streams reports whether the answer to a request with header h may be long in
+// coming without anything being wrong.
+func streams(h http.Header) bool {
+	for _, v := range h["Accept"] {
+		if strings.HasPrefix(v, "text/event-stream") {
+			return true
+		}
+	}
+	for _, v := range h["Content-Type"] {
+		if strings.HasPrefix(v, "application/grpc") {
+			return true
+		}
+	}
+	return false
+}
+
+// readSmall reads the body if it is small. Not after Expect: the endpoint is
+// to be there first, for reading makes the server say 100 Continue.
+func (c *call) readSmall() error {
+	n := c.r.ContentLength
+	if !c.stream || n < 0 || n > smallBody || len(c.r.Header["Expect"]) > 0 {
+		return nil
+	}
+	c.small = smallBodies.Get().(*[smallBody]byte)
+	if _, err := io.ReadFull(c.r.Body, c.small[:n]); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF // fewer bytes than Content-Length promised
+		}
+		return &RequestError{err}
+	}
+	c.smallLen, c.stream = int(n), false
+	c.r.Body.Close()
+	return nil
+}
+
+// release gives back what was borrowed once nothing will be sent again.
+func (c *call) release() {
+	if c.small != nil {
+		smallBodies.Put(c.small)
+		c.small = nil
+	}
+}
+
+// closeBody closes a body that no upload took.
+func (c *call) closeBody() {
+	if c.r.Body != nil {
+		c.r.Body.Close()
+	}
+}
+
+// begin forgets the attempt before.
+func (c *call) begin() { c.wrote, c.answered, c.final = false, false, false }
+
+// repeatable reports whether a failed attempt may be followed by another
+// (RFC 9110 9.2.2): nothing was sent, or the method is idempotent, the whole
+// request can be sent again, and no part of an answer came.
+func (c *call) repeatable() bool {
+	switch {
+	case c.final || c.read || c.upgrade != "":
+		return false
+	case !c.wrote:
+		return true
+	case c.answered:
+		return false
+	}
+	return idempotent(c.r.Method)
+}
+
+func idempotent(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return false
+}
+
+// answerBy returns the deadline for an answer whose request is sent now.
+func (c *call) answerBy() time.Time {
+	if c.quiet {
+		return c.limit
+	}
+	return earlier(after(c.limits.Response), c.limit)
+}
+
+func (c *call) expired() bool { return !c.limit.IsZero() && !time.Now().Before(c.limit) }
+
+// exchangeOf returns the Exchange of r, or nil: a transport is also used by
+// tests and by what has no client.
+func exchangeOf(r *http.Request) (x *exchange.Exchange) {
+	if x, ok := r.Context().(*exchange.Exchange); ok {
+		return x
+	}
+	defer func() {
+		if recover() != nil {
+			x = nil
+		}
+	}()
+	return exchange.Of(r)
+}

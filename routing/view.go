@@ -1,0 +1,223 @@
+package routing
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/fairlead/fairlead/label"
+	"github.com/fairlead/fairlead/routing/upstream"
+	"github.com/fairlead/fairlead/spec"
+)
+
+// A View is a table as people and the admin socket see it: plain data, in an
+// order that depends only on the table.
+type View struct {
+	Routes   []RouteView    `json:"routes"`
+	Problems []spec.Problem `json:"problems"`
+	Others   []spec.Verdict `json:"others"` // containers without a route, and why
+}
+
+// A RouteView is one route.
+type RouteView struct {
+	ID        string                   `json:"id"`
+	Owner     string                   `json:"owner"`
+	Container string                   `json:"container"`
+	Origin    string                   `json:"origin,omitempty"`
+	Matches   []MatchView              `json:"matches"`
+	State     string                   `json:"state"` // serving, standby, refused, no-endpoint
+	Reason    string                   `json:"reason,omitempty"`
+	Pool      string                   `json:"pool,omitempty"`
+	Endpoints []upstream.EndpointState `json:"endpoints,omitempty"`
+	Options   label.Options            `json:"options,omitempty"`
+}
+
+// A MatchView is one host and path of a route.
+type MatchView struct {
+	Host    string `json:"host"`
+	Path    string `json:"path"`
+	Holder  string `json:"holder"`
+	Refused bool   `json:"refused,omitempty"` // another owner holds the host, or this one is not needed
+}
+
+// View returns t as data.
+func (t *Table) View() View {
+	v := View{Problems: t.Problems(), Routes: []RouteView{}, Others: []spec.Verdict{}}
+	if v.Problems == nil {
+		v.Problems = []spec.Problem{}
+	}
+	for _, u := range t.units {
+		for _, r := range u.routes {
+			v.Routes = append(v.Routes, t.viewOf(r))
+		}
+		for _, verdict := range u.spec.Verdicts {
+			if verdict.Code != "routed" && verdict.Code != "no-labels" {
+				v.Others = append(v.Others, verdict)
+			}
+		}
+	}
+	return v
+}
+
+func (t *Table) viewOf(r *route) RouteView {
+	s := r.spec
+	v := RouteView{ID: s.ID, Owner: s.Owner, Container: s.Container, Origin: s.Origin, Pool: s.Pool, State: "serving", Options: s.Options}
+	serves, standby := false, ""
+	for _, m := range slices.Concat(s.Matches, s.Fallback) {
+		h := t.lookup(m.Host)
+		if h == nil {
+			continue
+		}
+		mv := MatchView{Host: m.Host.String(), Path: m.Path.String(), Holder: h.holder, Refused: true}
+		if l := h.legOf(r, m.Path); l != nil && l.serves() {
+			mv.Refused = false
+			if rival := h.rivalOf(l); rival == nil {
+				serves = true
+			} else {
+				standby = rival.spec.ID + " has the same host and path, and serves"
+			}
+		}
+		v.Matches = append(v.Matches, mv)
+	}
+	if r.pool != nil {
+		v.Endpoints = r.pool.Endpoints()
+	}
+	switch p := r.refusal(); {
+	case p != nil:
+		v.State, v.Reason = "refused", p.String()
+	case !slices.ContainsFunc(v.Matches, func(m MatchView) bool { return !m.Refused }):
+		v.State, v.Reason = "refused", "its hosts are held by another owner"
+	case !serves:
+		v.State, v.Reason = "standby", standby
+	case !r.ready():
+		v.State, v.Reason = "no-endpoint", r.pool.Why()
+	}
+	return v
+}
+
+// legOf returns the leg of r with path, as a label writes it.
+func (h *hostTable) legOf(r *route, path spec.Path) *leg {
+	if path.Kind != spec.PathRegexp {
+		path.Text = canonical(path.Text)
+	}
+	for _, l := range h.claims {
+		if l.route == r && l.path == path {
+			return l
+		}
+	}
+	return nil
+}
+
+// rivalOf returns the route that gets what l matches, nil if it is l's.
+func (h *hostTable) rivalOf(l *leg) *route {
+	var legs []*leg
+	switch l.path.Kind {
+	case spec.ExactPath:
+		legs = h.exactPaths[l.path.Text]
+	case spec.PathRegexp:
+		legs = h.exprs
+	default:
+		i := slices.IndexFunc(h.prefixes, func(p prefix) bool { return p.text == l.path.Text })
+		if i < 0 {
+			return nil
+		}
+		legs = h.prefixes[i].legs
+	}
+	for len(legs) > 0 {
+		n := rivals(legs)
+		if slices.Contains(legs[:n], l) {
+			if best := fittest(legs[:n]); best.route != l.route {
+				return best.route
+			}
+			return nil
+		}
+		legs = legs[n:]
+	}
+	return nil
+}
+
+// An Explanation says what happens to a request, and why.
+type Explanation struct {
+	Host     string         `json:"host"`
+	Path     string         `json:"path"`
+	Answer   string         `json:"answer"` // in one sentence
+	OK       bool           `json:"ok"`     // an app, or a route's own answer, gets it
+	Steps    []Step         `json:"steps"`
+	Route    *RouteView     `json:"route,omitempty"`
+	Problems []spec.Problem `json:"problems,omitempty"` // of the route, its containers and the host
+	Near     []string       `json:"near,omitempty"`     // hosts or paths that come close
+}
+
+// Explain runs Match with a trace and words the outcome.
+func (t *Table) Explain(q *Query) Explanation {
+	var tr Trace
+	got := t.Match(q, &tr)
+	e := Explanation{Host: q.Host, Path: q.Path, Steps: tr.Steps}
+	switch {
+	case got.TwoReadings:
+		e.Answer = "400: the path can be read in two ways, and is refused"
+	case got.route == nil:
+		e.Answer = "404: " + t.why(q.Host)
+		e.Near = t.near(q.Host)
+		e.Problems = t.problemsAbout(q.Host, nil)
+	default:
+		v := t.viewOf(got.route)
+		e.Route = &v
+		e.Problems = t.problemsAbout(q.Host, got.route)
+		e.Answer, e.OK = answerOf(v, got)
+	}
+	return e
+}
+
+func answerOf(v RouteView, got Result) (string, bool) {
+	switch {
+	case v.State == "refused":
+		return "503: the route " + v.ID + " is refused: " + v.Reason, false
+	case got.Slash:
+		return "308: to the same path with a trailing slash", true
+	case v.Pool == "":
+		return "the route " + v.ID + " answers by itself", true
+	case v.State == "no-endpoint":
+		return "503 with Retry-After: " + v.Reason, false
+	}
+	return "goes to " + v.Pool, true
+}
+
+// near returns what comes close to a host that has no route, or the paths of
+// one that has.
+func (t *Table) near(host string) []string {
+	var out []string
+	if h := t.exact[shardOf(host)][host]; h != nil {
+		for _, l := range h.claims {
+			out = append(out, host+l.path.String())
+		}
+		return out
+	}
+	names := func(yield func(string) bool) {
+		for _, shard := range t.exact {
+			for name := range shard {
+				if !yield(name) {
+					return
+				}
+			}
+		}
+	}
+	if near := label.Nearest(host, names); near != "" {
+		out = append(out, near)
+	}
+	return out
+}
+
+// problemsAbout collects the problems that may explain what host gets: those of
+// r, those of the host, and refused labels that mention it.
+func (t *Table) problemsAbout(host string, r *route) []spec.Problem {
+	var out []spec.Problem
+	for _, p := range t.Problems() {
+		mine := r != nil && (p.Route == r.spec.ID || p.Container == r.spec.Container && p.Route == "")
+		if mine || strings.Contains(p.Value, host) || strings.Contains(p.Message, host) || r == nil && p.Code == "misspelt-prefix" {
+			out = append(out, p)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b spec.Problem) int { return cmp.Compare(a.Container, b.Container) })
+	return out
+}

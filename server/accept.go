@@ -1,0 +1,92 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"syscall"
+	"time"
+)
+
+// host welcomes the connections of one entry point.
+type host struct {
+	*Server
+	entry  EntryPoint
+	ln     net.Listener
+	engine Engine
+	tls    *tls.Config
+}
+
+// accept takes connections until the listener is closed.
+func (h *host) accept(ctx context.Context) error {
+	if h.entry.TLS {
+		h.tls = h.TLS.Clone()
+	}
+	var pause time.Duration
+	for {
+		c, err := h.ln.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			h.welcome(ctx, c)
+		case ctx.Err() != nil, errors.Is(err, net.ErrClosed):
+			return nil
+		case !passing(err):
+			return err
+		default: // out of file descriptors, mostly
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			h.log("accept on "+h.entry.Name, err)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// passing reports whether accept may succeed when it is tried again. accept(2)
+// reports what is wrong with one client or with the network as well as what is
+// wrong with the socket, and only the latter stays.
+func passing(err error) bool {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return false
+	}
+	return errno != syscall.EBADF && errno != syscall.EINVAL && errno != syscall.ENOTSOCK
+}
+
+func (h *host) welcome(ctx context.Context, c net.Conn) {
+	g, ok := h.guests.admit(c, &h.Limits)
+	if !ok {
+		c.Close() // at once and without a word: an answer is what a flood wants
+		return
+	}
+	if h.tls == nil {
+		h.engine.ServeConn(g)
+		return
+	}
+	go h.shake(ctx, g)
+}
+
+// shake makes the handshake, under a deadline from the first byte on so that
+// no half of a ClientHello holds a connection (CVE-2026-22045).
+func (h *host) shake(ctx context.Context, g net.Conn) {
+	ctx, cancel := context.WithTimeout(ctx, orDefault(h.HandshakeTimeout, 10*time.Second))
+	defer cancel()
+	c := tls.Server(g, h.tls)
+	if err := c.HandshakeContext(ctx); err != nil {
+		g.Close()
+		return
+	}
+	h.choose(c.ConnectionState().NegotiatedProtocol).ServeConn(c)
+}
+
+func (h *host) choose(protocol string) Engine {
+	if h.ALPN != nil {
+		if e := h.ALPN(h.entry, protocol); e != nil {
+			return e
+		}
+	}
+	return h.engine
+}

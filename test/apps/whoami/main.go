@@ -1,0 +1,137 @@
+// Command whoami is the app that the examples and the end-to-end tests put
+// behind the proxy: it says who answered and exactly what it received, and can
+// be made to start late, stop late, or not stop at all.
+//
+// Every flag can be given as an environment variable, WHOAMI_ and its name in
+// capitals with "_" for "-", because compose files and `docker run -e` are
+// where it is configured. "whoami healthcheck" asks a running whoami in the
+// same container whether it answers; the image's HEALTHCHECK may use it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+type config struct {
+	listen     string        // addresses, separated by commas
+	version    string        // reported, so that a test sees which deploy answered
+	startDelay time.Duration // before the first listen: "started" is not "listening"
+	grace      time.Duration // how long running requests may finish after SIGTERM
+	ignoreTerm bool          // behave like an app that does not handle its stop signal
+}
+
+func main() {
+	log.SetFlags(log.LUTC | log.Ltime | log.Lmicroseconds)
+	if len(os.Args) > 1 && os.Args[1] == "healthcheck" {
+		os.Exit(healthcheck(os.Args[2:]))
+	}
+	cfg, err := parse(os.Args[1:])
+	if err != nil {
+		log.Print(err)
+		os.Exit(2)
+	}
+	if err := serve(cfg); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// parse reads flags, with the environment as their defaults.
+func parse(args []string) (config, error) {
+	var c config
+	fs := flag.NewFlagSet("whoami", flag.ContinueOnError)
+	fs.StringVar(&c.listen, "listen", ":80", "addresses to listen on, separated by commas")
+	fs.StringVar(&c.version, "version", "1", "version to report")
+	fs.DurationVar(&c.startDelay, "start-delay", 0, "how long to wait before listening")
+	fs.DurationVar(&c.grace, "grace", 10*time.Second, "how long running requests may finish after SIGTERM")
+	fs.BoolVar(&c.ignoreTerm, "ignore-sigterm", false, "ignore SIGTERM")
+	var err error
+	fs.VisitAll(func(f *flag.Flag) {
+		name := "WHOAMI_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if v, ok := os.LookupEnv(name); ok {
+			if e := f.Value.Set(v); e != nil {
+				err = fmt.Errorf("read %s: %w", name, e)
+			}
+		}
+	})
+	if err != nil {
+		return c, err
+	}
+	return c, fs.Parse(args)
+}
+
+// serve answers until it is told to stop and the running requests have ended.
+func serve(cfg config) error {
+	// PID 1 gets no default action for signals: without a handler it could
+	// not be stopped at all, and with one it decides itself.
+	ctx := context.Background()
+	if cfg.ignoreTerm {
+		signal.Ignore(syscall.SIGTERM)
+	} else {
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+		defer stop()
+	}
+	select {
+	case <-time.After(cfg.startDelay):
+	case <-ctx.Done():
+		return nil
+	}
+	srv := &http.Server{Handler: newHandler(cfg), ReadHeaderTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	for addr := range strings.SplitSeq(cfg.listen, ",") {
+		l, err := net.Listen("tcp", strings.TrimSpace(addr))
+		if err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
+		log.Printf("version %s listening on %s", cfg.version, l.Addr())
+		go func() { failed <- srv.Serve(l) }()
+	}
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	log.Print("told to stop")
+	drain, cancel := context.WithTimeout(context.Background(), cfg.grace)
+	defer cancel()
+	if err := srv.Shutdown(drain); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("shut down: %w", err)
+	}
+	return nil
+}
+
+// healthcheck asks /health at the first listen address.
+func healthcheck(args []string) int {
+	cfg, err := parse(args)
+	if err != nil {
+		return 2
+	}
+	first, _, _ := strings.Cut(cfg.listen, ",")
+	_, port, err := net.SplitHostPort(strings.TrimSpace(first))
+	if err != nil {
+		log.Print(err)
+		return 2
+	}
+	client := http.Client{Timeout: 2 * time.Second}
+	resp, err := client.Get("http://127.0.0.1:" + port + "/health")
+	if err != nil {
+		log.Print(err)
+		return 1
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return 1
+	}
+	return 0
+}
