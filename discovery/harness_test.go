@@ -59,7 +59,7 @@ func run(t *testing.T, e *dockertest.Engine, change func(*Config)) *watch {
 		Log:        zerolog.New(w.logs).Level(zerolog.DebugLevel),
 		SelfID:     func() string { return "" },
 		LocalAddrs: func() []netip.Addr { return nil },
-		Timing:     Timing{Reconcile: time.Hour},
+		Timing:     Timing{Reconcile: time.Hour, Confirm: 2 * time.Second},
 	}
 	if e != nil {
 		c.Host = e.Host()

@@ -90,7 +90,7 @@ func TestDisconnectEndsRequestsInProgress(t *testing.T) {
 		if r.status != 502 && r.status != 503 && r.status != 0 {
 			t.Errorf("got %v, want 502, or 503 for the retry", r)
 		}
-	case <-time.After(3 * time.Second):
+	case <-time.After(patience):
 		t.Error("the request still waits for an address that is gone")
 	}
 	w.engine.Connect(id, "apps")

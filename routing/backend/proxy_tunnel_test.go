@@ -190,7 +190,7 @@ func TestProxyTunnelEnds(t *testing.T) {
 				close(ended)
 			}), func(p *Proxy) {
 				if name == "nobody says it" {
-					p.Timeouts.Idle = 50 * time.Millisecond
+					p.Timeouts.Idle = 300 * time.Millisecond
 				}
 			})
 			c, r := e.dial(t)
@@ -220,7 +220,7 @@ func TestProxyTunnelRequestTimeout(t *testing.T) {
 					return
 				}
 			}
-		}), func(p *Proxy) { p.Timeouts = exchange.Timeouts{Idle: idle, Request: 100 * time.Millisecond} })
+		}), func(p *Proxy) { p.Timeouts = exchange.Timeouts{Idle: idle, Request: 500 * time.Millisecond} })
 		c, r := e.dial(t)
 		io.WriteString(c, handshake)
 		io.Copy(io.Discard, r)
