@@ -18,7 +18,7 @@ import (
 // impatient asks again quickly. A call may take as long as in production: a
 // busy machine is no fault of the engine.
 func impatient(c *Config) {
-	c.Timing = Timing{Reconcile: 30 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond}
+	c.Timing.Reconcile, c.Timing.RetryMin, c.Timing.RetryMax = 30*time.Millisecond, 5*time.Millisecond, 20*time.Millisecond
 }
 
 // hurried is impatient and gives up calls that hang, after a time that one

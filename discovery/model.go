@@ -112,6 +112,8 @@ func (it *item) reason(s spec.State) string {
 		}
 		if it.oomed || it.oom {
 			r += ", out of memory"
+		} else if it.signal == 0 && it.exitCode != 0 {
+			r += "; docker logs says why"
 		}
 		return r
 	}

@@ -108,7 +108,7 @@ func explain(err error, e *spec.Endpoint) string {
 	case errors.Is(err, syscall.ECONNREFUSED) && e.Socket != "":
 		return fmt.Sprintf("connection refused: nothing listens on socket %s of %s", e.Socket, where)
 	case errors.Is(err, syscall.ECONNREFUSED) && e.Addr.IsValid():
-		return fmt.Sprintf("connection refused: nothing listens on port %d in %s", e.Addr.Port(), where)
+		return fmt.Sprintf("connection refused: nothing listens on port %d in %s; if that stays so, check fairlead.port, and that the app listens on 0.0.0.0", e.Addr.Port(), where)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused: nothing listens at " + address(e)
 	case errors.Is(err, os.ErrNotExist) && e.Socket != "":
