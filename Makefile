@@ -38,7 +38,7 @@ unit: ## unit tests with the race detector
 	go test -race $$(go list ./... | grep -v /test/e2e)
 
 e2e: ## end-to-end tests on this machine's engine
-	@scripts/need.sh go curl engine compose
+	@scripts/need.sh go curl chromium certutil testssl engine compose
 	go test -count=1 -timeout 20m ./test/e2e/...
 
 # The distribution may have only Compose v1; v2 is built from its Go module.

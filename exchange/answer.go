@@ -14,7 +14,7 @@ type Refusal struct {
 	Code       string // stable, for log and metrics: "no-route"
 	Message    string // for the client: one sentence, nothing internal
 	RetryAfter int    // seconds, 0 leaves the header out
-	Close      bool   // end the connection: what follows on it cannot be trusted
+	Close      bool   // end a connection of HTTP/1: what follows on it cannot be trusted
 	Err        error  // for the log alone
 }
 
@@ -35,7 +35,7 @@ func Refuse(w http.ResponseWriter, r *http.Request, f Refusal) {
 	if f.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(f.RetryAfter))
 	}
-	if f.Close {
+	if f.Close && r.ProtoMajor == 1 { // elsewhere it would end requests that have streams of their own (RFC 9113, 8.2.2)
 		h.Set("Connection", "close")
 	}
 	kind, body := page(r.Header.Get("Accept"), f, x.ID)

@@ -30,8 +30,8 @@ type Arrival struct {
 	// Entry and EntryPort name the entry point, for the label listen.
 	Entry, EntryPort string
 	HTTPS            bool // the entry point speaks TLS
-	// CloseChunked ends the connection behind each chunked request. It is for
-	// net/http, which serves such a request even if it had a Content-Length,
+	// CloseChunked ends the connection behind each chunked request of HTTP/1. It
+	// is for net/http, which serves such a request even if it had a Content-Length,
 	// and does not say so: what stands behind it may be meant as its body
 	// (RFC 9112, 6.1).
 	CloseChunked bool
@@ -57,7 +57,7 @@ const allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 func (a *Arrival) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, w, r := Begin(w, r)
 	x.Entry, x.EntryPort = a.Entry, a.EntryPort
-	last := a.CloseChunked && len(r.TransferEncoding) > 0
+	last := a.CloseChunked && r.ProtoMajor == 1 && len(r.TransferEncoding) > 0
 	if last {
 		x.OnHeader(func(_ int, h http.Header) { h.Set("Connection", "close") })
 	}

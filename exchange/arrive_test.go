@@ -511,3 +511,18 @@ func BenchmarkScrub(b *testing.B) {
 		scrub(h, false)
 	}
 }
+
+// Connection is no field of HTTP/2 (RFC 9113, 8.2.2): there it would end the
+// requests beside the one it is about.
+func TestOnlyConnectionsOfHTTP1AreClosed(t *testing.T) {
+	for major, want := range map[int]string{1: "close", 2: "", 3: ""} {
+		chunked, refused := get(t, "/", "a.ex", stranger), get(t, "/", "a,b", stranger)
+		chunked.TransferEncoding = []string{"chunked"}
+		for what, r := range map[string]*http.Request{"a body of unknown length": chunked, "a bad host": refused} {
+			r.ProtoMajor = major
+			if got := (&Arrival{CloseChunked: true}).serve(t, r).res.Header.Get("Connection"); got != want {
+				t.Errorf("HTTP/%d, %s: got Connection %q, want %q", major, what, got, want)
+			}
+		}
+	}
+}

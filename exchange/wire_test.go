@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +105,40 @@ func TestRequestsOnTheWire(t *testing.T) {
 			}
 			if strings.Join(got, " ") != tt.status || strings.Join(through, ", ") != tt.through {
 				t.Errorf("got %q, through %q, want %q, %q\n%.300s", got, through, tt.status, tt.through, answer)
+			}
+		})
+	}
+}
+
+// What ends a connection of HTTP/1 leaves one of HTTP/2 to the requests beside
+// it: net/http makes a GOAWAY of Connection: close.
+func TestConnectionsOfHTTP2AreNotClosed(t *testing.T) {
+	refuse := func(w http.ResponseWriter, r *http.Request) {
+		exchange.Refuse(w, r, exchange.Refusal{Status: http.StatusMisdirectedRequest, Code: "test", Close: true})
+	}
+	drain := func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }
+	for name, handler := range map[string]http.HandlerFunc{"refusal": refuse, "body of unknown length": drain} {
+		t.Run(name, func(t *testing.T) {
+			s := httptest.NewUnstartedServer(&exchange.Arrival{CloseChunked: true, HTTPS: true, Next: handler})
+			s.EnableHTTP2 = true
+			s.StartTLS()
+			defer s.Close()
+			for i := range 3 {
+				reused := false
+				ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { reused = c.Reused }})
+				r, err := http.NewRequestWithContext(ctx, "POST", s.URL, io.MultiReader(strings.NewReader("body")))
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp, err := s.Client().Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				if resp.ProtoMajor != 2 || resp.Header.Get("Connection") != "" || reused != (i > 0) {
+					t.Fatalf("request %d: %s with Connection %q on a connection used before: %v, want HTTP/2, no such field, and the first one's connection", i, resp.Proto, resp.Header.Get("Connection"), reused)
+				}
 			}
 		})
 	}

@@ -49,7 +49,7 @@ func (d *decoder) setting(set Setting) {
 	at := d.schema.resolve(set)
 	text := strings.TrimSpace(set.Text)
 	var err error
-	if set.stray == nil && at.row != nil && !at.kind.Later && text != "" {
+	if set.stray == nil && at.row != nil && !at.row.Later && text != "" {
 		if err = d.set(set, at, text); err == nil {
 			return
 		}
@@ -63,7 +63,7 @@ func (d *decoder) setting(set Setting) {
 		p.Code, p.Message, p.Suggest = set.stray.Code, set.stray.Message, set.stray.Suggest
 	case at.row == nil:
 		d.unknown(&p, set, at)
-	case at.kind.Later:
+	case at.row.Later:
 		p.Code, p.Message = "not-yet", "is planned and does not work yet"
 	case text == "":
 		p.Code, p.Message = "empty-value", "is empty, as an unset ${VARIABLE} leaves it: give it a value or remove it"

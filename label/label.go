@@ -20,6 +20,9 @@ type Def[T any] struct {
 	Example string // a value, as a user would write it
 	Key     string // of the example where Name ends in "*": "X-Frame-Options"
 	Nginx   string // the directive nginx has for it, "" if none
+	// Later: known, and not built yet. Using it is Problem "not-yet". Of the other
+	// fields it needs Name, Doc and Value.Type alone.
+	Later bool
 }
 
 // A Value reads the text of a label into a field of T.
@@ -94,6 +97,8 @@ type Row struct {
 	Path                                    string // "timeout.connect", "header.request.*"
 	Type, Default, Doc, Example, Key, Nginx string
 
+	Later bool // known, and not built yet
+
 	off bool
 	set func(p any, arg, text string) error
 }
@@ -107,7 +112,7 @@ func Declare[T any](k Kind, check func(*T) error, defs ...Def[T]) Kind {
 	}
 	var defaults T
 	for _, d := range defs {
-		if d.Default != "" {
+		if d.Default != "" && !d.Later {
 			d.Value.Set(&defaults, "", d.Default)
 		}
 	}
@@ -124,11 +129,16 @@ func Declare[T any](k Kind, check func(*T) error, defs ...Def[T]) Kind {
 func row[T any](kind string, d Def[T]) Row {
 	r := Row{
 		Path: strings.TrimSuffix(kind+"."+d.Name, "."), Type: d.Value.Type, Default: d.Default,
-		Doc: d.Doc, Example: d.Example, Key: d.Key, Nginx: d.Nginx, off: d.Value.Off,
+		Doc: d.Doc, Example: d.Example, Key: d.Key, Nginx: d.Nginx, Later: d.Later, off: d.Value.Off,
 		set: func(p any, arg, text string) error { return d.Value.Set(p.(*T), arg, text) },
 	}
-	if d.Doc == "" || d.Example == "" || strings.HasSuffix(d.Name, "*") != (d.Key != "") {
-		panic("label: " + r.Path + " needs Doc, Example and, with *, Key")
+	switch {
+	case d.Doc == "" || d.Value.Type == "":
+		panic("label: " + r.Path + " needs Doc and Type")
+	case d.Later:
+		return r
+	case d.Example == "" || strings.HasSuffix(d.Name, "*") != (d.Key != ""):
+		panic("label: " + r.Path + " needs Example and, with *, Key")
 	}
 	for _, text := range []string{d.Default, d.Example} {
 		if text == "" || text == "off" && !d.Value.Off {
@@ -146,7 +156,7 @@ func row[T any](kind string, d Def[T]) Row {
 func DeclareLater(k Kind, rows ...Row) Kind {
 	k.Later = true
 	for _, r := range rows {
-		r.Path = strings.TrimSuffix(k.Name+"."+r.Path, ".")
+		r.Path, r.Later = strings.TrimSuffix(k.Name+"."+r.Path, "."), true
 		k.Rows = append(k.Rows, r)
 	}
 	return k

@@ -103,7 +103,7 @@ func TestCheckDefault(t *testing.T) {
 	for _, c := range []struct{ key, text, want string }{
 		{"allow", "lan", ""}, {"allow", "hm", ""}, {"header.response.X-A", "1", ""}, {"compress.level", "9", ""},
 		{"alow", "lan", `did you mean "allow"`}, {"nothing", "x", "unknown label"}, {"allow", "bad", "is bad"}, {"allow", " ", "is empty"},
-		{"host", "a.ex", "not a policy"}, {"port", "80", "not a policy"}, {"auth.basic", "x", "does not work yet"}, {"header", "x", "unknown label"},
+		{"host", "a.ex", "not a policy"}, {"port", "80", "not a policy"}, {"auth.basic", "x", "does not work yet"}, {"compress.types", "x", "does not work yet"}, {"header", "x", "unknown label"},
 	} {
 		err := s.CheckDefault(c.key, c.text)
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
@@ -125,6 +125,8 @@ func TestWrongDeclarationsPanic(t *testing.T) {
 		"bad example":         func() { Declare(Kind{Name: "x"}, nil, with(func(d *Def[portOf]) { d.Example = "ten" })) },
 		"no example":          func() { Declare(Kind{Name: "x"}, nil, with(func(d *Def[portOf]) { d.Example = "" })) },
 		"no doc":              func() { Declare(Kind{Name: "x"}, nil, with(func(d *Def[portOf]) { d.Doc = "" })) },
+		"no type":             func() { Declare(Kind{Name: "x"}, nil, with(func(d *Def[portOf]) { d.Value.Type = "" })) },
+		"later without doc":   func() { Declare(Kind{Name: "x"}, nil, with(func(d *Def[portOf]) { d.Later, d.Doc = true, "" })) },
 		"star without a key":  func() { Declare(Kind{Name: "x"}, nil, with(func(d *Def[portOf]) { d.Name = "a.*" })) },
 		"key without a star":  func() { Declare(Kind{Name: "x"}, nil, with(func(d *Def[portOf]) { d.Key = "a" })) },
 		"kind declared twice": func() { NewSchema("fairlead", kind("x"), kind("x")) },
@@ -164,8 +166,20 @@ func TestReferenceNamesEveryLabel(t *testing.T) {
 			if name := strings.ReplaceAll(r.Path, "*", "NAME"); !strings.Contains(b.String(), "`"+name+"`") {
 				t.Errorf("the reference lacks %s", name)
 			}
+			if line := lineWith(b.String(), "| `"+r.Path+"` |"); r.Later && !strings.Contains(line, "*not yet:*") {
+				t.Errorf("the reference says %q of %s, want that it is not built yet", line, r.Path)
+			}
 		}
 	}
+}
+
+func lineWith(text, part string) string {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, part) {
+			return line
+		}
+	}
+	return ""
 }
 
 func TestValueRefusedHalfWayLeavesNothingBehind(t *testing.T) {

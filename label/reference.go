@@ -33,7 +33,7 @@ func (k Kind) markdown(r Row) string {
 		return "`" + cell(strings.ReplaceAll(s, "\n", ", ")) + "`"
 	}
 	doc := cell(r.Doc)
-	if k.Later {
+	if r.Later {
 		return fmt.Sprintf("| `%s` | %s | – | *not yet:* %s | %s |\n", r.Path, cell(r.Type), doc, cell(r.Nginx))
 	}
 	path := strings.Replace(r.Path, "*", "NAME", 1)

@@ -156,7 +156,7 @@ func (s *Schema) CheckDefault(key, text string) error {
 		return fmt.Errorf("unknown label %q", key)
 	case k.Inherit != AsPolicy:
 		return fmt.Errorf("%s is not a policy that a default could set", key)
-	case k.Later:
+	case r.Later:
 		return fmt.Errorf("%s is planned and does not work yet", key)
 	}
 	text = strings.TrimSpace(text)

@@ -62,7 +62,8 @@ func testSchema() *Schema {
 			Def[headersOf]{Name: "response.*", Key: "X-A", Doc: "Which.", Example: "1", Value: headerValue(func(o *headersOf) *[]string { return &o.Response })}),
 		Declare(Kind{Name: "compress", Section: SectionPolicy, Slot: Middleware, Inherit: AsPolicy}, nil,
 			Def[packs]{Value: Bool(func(o *packs) *bool { return &o.On }), Default: "true", Doc: "Whether.", Example: "off"},
-			Def[packs]{Name: "level", Value: Int(func(o *packs) *int { return &o.Level }, 1, 9), Default: "3", Doc: "How hard.", Example: "9"}),
+			Def[packs]{Name: "level", Value: Int(func(o *packs) *int { return &o.Level }, 1, 9), Default: "3", Doc: "How hard.", Example: "9"},
+			Def[packs]{Name: "types", Later: true, Value: Value[packs]{Type: "list"}, Doc: "Which."}),
 		Declare(Kind{Name: "scheme", Section: SectionTarget, Slot: Target, Inherit: AsTarget}, nil, Def[modeOf]{
 			Value: Choice(func(o *modeOf) *string { return &o.Mode }, []string{"http", "https"}, "h2c"), Doc: "How.", Example: "https"}),
 		Declare(Kind{Name: "pair", Section: SectionTLS, Slot: TLS, Inherit: AsTarget}, func(o *pairOf) error {
@@ -77,7 +78,8 @@ func testSchema() *Schema {
 			Def[pairOf]{Name: "cert", Value: Text(func(o *pairOf) *string { return &o.Cert }, nil), Doc: "One.", Example: "a"},
 			Def[pairOf]{Name: "key", Value: Text(func(o *pairOf) *string { return &o.Key }, nil), Doc: "Other.", Example: "b"}),
 		Declare(Kind{Name: "allow", Section: SectionPolicy, Slot: Middleware, Inherit: AsPolicy, FailClosed: true}, nil, Def[hostsOf]{
-			Value: List(func(o *hostsOf) *[]string { return &o.Hosts }, goodName), Doc: "Whom.", Example: "lan"}),
+			Value: List(func(o *hostsOf) *[]string { return &o.Hosts }, goodName), Doc: "Whom.", Example: "lan"},
+			Def[hostsOf]{Name: "country", Later: true, Value: Value[hostsOf]{Type: "list"}, Doc: "From where."}),
 		DeclareLater(Kind{Name: "auth", Section: SectionPolicy, Slot: Middleware, Inherit: AsPolicy, FailClosed: true},
 			Row{Type: "–", Doc: "Not built."}, Row{Path: "basic", Type: "–", Doc: "Not built."}, Row{Path: "forward", Type: "–", Doc: "Not built."}),
 		DeclareLater(Kind{Name: "tcp", Section: SectionTCP, FailClosed: true}, Row{Type: "–", Doc: "Not built."}),

@@ -199,3 +199,36 @@ func TestMatchingCostsNoAllocation(t *testing.T) {
 	}
 	w.retireAll()
 }
+
+// BenchmarkServeTLS is what the check of the connection adds to BenchmarkServe:
+// nothing is served over TLS, the host asks for nothing, or for a lot.
+func BenchmarkServeTLS(b *testing.B) {
+	for name, tt := range map[string]struct {
+		certs  Certificates
+		labels string
+	}{
+		"without certificates": {nil, ""},
+		"default":              {&fakeCertificates{}, ""},
+		"client certificates":  {&fakeCertificates{}, "\ttls.client-ca: file:/a.pem\n\ttls.min-version: 1.3\n"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			w := newWorld(b)
+			w.env.Certificates = tt.certs
+			w.read("web web@shop\n\thost: app.ex\n\trespond: 204\n" + tt.labels)
+			w.turn()
+			rw, r := overTLS("app.ex")
+			b.ReportAllocs()
+			for b.Loop() {
+				w.live.ServeHTTP(rw, r)
+			}
+		})
+	}
+}
+
+// overTLS is a GET that came over TLS with a certificate of /a.pem.
+func overTLS(host string) (http.ResponseWriter, *http.Request) {
+	x, rw, r := exchange.Begin(discard(http.Header{}), httptest.NewRequest("GET", "https://"+host+"/some/page.html", nil))
+	x.Host, x.Scheme, r.RequestURI = host, "https", "/some/page.html"
+	r.TLS = handshake(host, "file:/a.pem")
+	return rw, r
+}

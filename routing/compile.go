@@ -18,6 +18,13 @@ import (
 type Env struct {
 	Build   build.Build // what every Build starts from
 	NewPool func(key string, tls spec.UpstreamTLS, b *build.Build) (*upstream.Pool, error)
+	// Certificates is nil where nothing is served over TLS.
+	Certificates Certificates
+	// HTTPSPort returns the port by which clients reach the HTTPS entry point
+	// that a request on the plain entry point called entry is sent to, of those
+	// that the label listen names (all for nil); "" if there is none. Requests
+	// call it. nil is as if it always returned "".
+	HTTPSPort func(entry string, listen []string) string
 }
 
 // Compile returns the table of sp. What did not change since prev is taken from
@@ -34,7 +41,7 @@ func Compile(prev *Table, sp spec.Spec, claims *Claims, env *Env, now time.Time)
 	}
 	c.next = &Table{
 		exact: c.prev.exact, wildcards: c.prev.wildcards, regexps: c.prev.regexps, any: c.prev.any, shared: c.prev.shared,
-		specs: sp.Units, units: make([]*unit, 0, len(sp.Units)), requests: new(atomic.Int64),
+		specs: sp.Units, units: make([]*unit, 0, len(sp.Units)), requests: new(atomic.Int64), env: env,
 	}
 	c.units(sp.Units)
 	c.setShared()
@@ -224,7 +231,7 @@ func equalRoutes(a, b *spec.Route) bool {
 	}
 	return x.ID == y.ID && x.Owner == y.Owner && x.Service == y.Service && x.Name == y.Name && x.Container == y.Container &&
 		x.ContainerID == y.ContainerID && x.Origin == y.Origin && x.Vanished == y.Vanished && x.Priority == y.Priority &&
-		x.Pool == y.Pool && x.TLS == y.TLS && x.LastResort == y.LastResort
+		x.Pool == y.Pool && x.TLS == y.TLS && x.TLSInDoubt == y.TLSInDoubt && x.PlainHTTP == y.PlainHTTP && x.LastResort == y.LastResort
 }
 
 // replace notes that after stands where before stood; either may be nil.

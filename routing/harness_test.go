@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-
+	"crypto/tls"
 	"encoding/pem"
 	"fmt"
 	"maps"
@@ -53,7 +53,7 @@ func newWorld(t testing.TB) *world {
 }
 
 func newParser() *spec.Parser {
-	return spec.NewParser(spec.Config{Schema: Schema("fairlead"), Domain: "localhost", Entries: []string{"http", "80", "lan", "8448"}})
+	return spec.NewParser(spec.Config{Schema: Schema("fairlead"), Domain: "localhost", Entries: []string{"http", "80", "lan", "8448", "https", "443"}})
 }
 
 // newEnv returns an Env whose pools dial by dial; nil makes every endpoint
@@ -179,15 +179,19 @@ func (w *world) remove(name string) {
 	maps.DeleteFunc(w.running, func(_ string, c *spec.Workload) bool { return c.Name == name })
 }
 
+// trusted is a proxy in front whose forwarding fields are believed.
+const trusted = "198.51.100.1"
+
 // An ask is a request as a line writes it: "METHOD host/path [name=value]…" with
-// from=, entry= and fields such as X-Beta=1.
+// from=, entry=, proto=2 and fields such as X-Beta=1; over TLS with sni=NAME, which
+// may be empty, client=REF of who signed the client's certificate, and tls=1.2.
 func (w *world) ask(line string) *http.Response {
 	w.t.Helper()
 	words := strings.Fields(line)
 	authority, path, _ := strings.Cut(words[1], "/")
 	r := httptest.NewRequest(words[0], "/", nil)
 	r.Host, r.RequestURI, r.RemoteAddr = authority, "/"+path, "192.0.2.1:1000"
-	arrival := &exchange.Arrival{Entry: "http", EntryPort: "80", Gateways: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("172.17.0.1")} }}
+	arrival := &exchange.Arrival{Entry: "http", EntryPort: "80", Trusted: []netip.Prefix{netip.MustParsePrefix(trusted + "/32")}, Gateways: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("172.17.0.1")} }}
 	for _, word := range words[2:] {
 		name, value, _ := strings.Cut(word, "=")
 		switch name {
@@ -195,6 +199,15 @@ func (w *world) ask(line string) *http.Response {
 			r.RemoteAddr = value + ":1000"
 		case "entry":
 			arrival.Entry, arrival.EntryPort = value, "8448"
+		case "proto":
+			r.ProtoMajor, r.ProtoMinor = int(value[0]-'0'), 0
+		case "sni":
+			r.TLS = handshake(value, "")
+			arrival.Entry, arrival.EntryPort, arrival.HTTPS = "https", "443", true
+		case "client":
+			r.TLS = handshake(r.TLS.ServerName, value)
+		case "tls":
+			r.TLS.Version = tls.VersionTLS12
 		default:
 			r.Header.Add(name, value)
 		}

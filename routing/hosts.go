@@ -103,7 +103,7 @@ func (c *compiler) build(host spec.Host, want []*leg) *hostTable {
 	slices.SortFunc(active, first.compare)
 	h.admit(active, first, c.claims.shared(host.String()))
 	h.arrange(active)
-	h.tls = h.policy(active)
+	h.ask(active)
 	return h
 }
 
@@ -265,25 +265,6 @@ func (h *hostTable) rivalry(group []*leg) {
 			})
 		}
 	}
-}
-
-// policy returns what the host asks of TLS: what the holder's oldest service
-// does, nil if nothing serves.
-func (h *hostTable) policy(legs []*leg) *spec.TLSPolicy {
-	var first *leg
-	for _, l := range legs {
-		if !l.serves() {
-			continue
-		}
-		if first == nil || h.foreign(l.route.spec.Owner) < h.foreign(first.route.spec.Owner) ||
-			h.foreign(l.route.spec.Owner) == h.foreign(first.route.spec.Owner) && byAge(l, first) < 0 {
-			first = l
-		}
-	}
-	if first == nil {
-		return nil
-	}
-	return &first.route.spec.TLS
 }
 
 // put makes h the table of host in next, copying what next shares with prev.

@@ -40,7 +40,6 @@ func laterKinds() []label.Kind {
 	add(label.SectionLoad, open, label.AsTarget, "idle-stop", "Stops a container nobody uses.")
 
 	add(label.SectionURL, open, label.Own, "rewrite", "Rewrites the path by a regular expression.")
-	add(label.SectionURL, closed, label.AsPolicy, "http", "What plain HTTP gets: redirect, serve or refuse; served today.")
 
 	add(label.SectionStatic, open, label.Own, "static", "Files straight out of the container.", "source", "cache", "fallback", "index", "list", "retain")
 
@@ -59,8 +58,6 @@ func laterKinds() []label.Kind {
 	add(label.SectionPolicy, open, label.AsPolicy, "error-pages", "Own pages for errors.")
 	add(label.SectionPolicy, closed, label.AsPolicy, "maintenance", "Answers 503 for everything.")
 	add(label.SectionPolicy, closed, label.AsPolicy, "waf", "A web application firewall.")
-
-	add(label.SectionTLS, closed, label.AsPolicy, "tls", "Where the certificate comes from.", "min-version", "client-ca", "dns", "export")
 
 	add(label.SectionTCP, closed, label.Own, "tcp", "TCP ports and TLS passthrough.", "proxy-protocol", "tls")
 	for _, word := range []string{"udp", "use", "preset", "mirror", "accel", "encoded-path"} {

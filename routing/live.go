@@ -88,6 +88,7 @@ func (t *Table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	got := t.Match(&q, nil)
 	switch {
+	case t.bars(w, r, &got):
 	case got.TwoReadings:
 		exchange.Refuse(w, r, exchange.Refusal{Status: http.StatusBadRequest, Code: "two-readings", Message: "The path of this request can be read in two ways.", Close: true})
 	case got.route == nil:

@@ -34,6 +34,8 @@ type Result struct {
 	Slash   bool   // the path lacks only the trailing slash
 	// TwoReadings: the path may be read as another one, and is refused.
 	TwoReadings bool
+
+	tls *spec.TLSHost // what the host asks of TLS; nil if it has no route
 }
 
 // A Trace collects why Match decided as it did. A nil Trace costs nothing.
@@ -64,7 +66,7 @@ func (t *Table) Match(q *Query, tr *Trace) Result {
 	forms, ok := readings(q.Path)
 	if !ok {
 		tr.add("reading", "", "refused: the path has, or may be read to have, a dot segment or a control byte")
-		return Result{TwoReadings: true}
+		return Result{TwoReadings: true, tls: got.tls}
 	}
 	other := *q
 	for _, other.decoded = range forms {
@@ -73,7 +75,7 @@ func (t *Table) Match(q *Query, tr *Trace) Result {
 			if tr != nil {
 				tr.add("reading", res.id(), "refused: the path can also be read as "+other.shown(q.Path)+", which "+res.whose()+" answers")
 			}
-			return Result{TwoReadings: true}
+			return Result{TwoReadings: true, tls: got.tls}
 		}
 	}
 	return got
@@ -111,6 +113,7 @@ const stages = int(spec.AnyHost) + 1
 func (t *Table) match(q *Query, tr *Trace) Result {
 	holder := ""
 	var last *leg
+	var tls *spec.TLSHost // as TLSHost finds it
 	for stage := range stages {
 		for _, h := range t.candidates(stage, q.Host) {
 			switch {
@@ -125,7 +128,11 @@ func (t *Table) match(q *Query, tr *Trace) Result {
 			if tr != nil {
 				tr.add("host", "", "matches "+h.host.String()+", held by "+h.holder)
 			}
+			if tls == nil {
+				tls = h.tls
+			}
 			if res, ok := h.find(q, holder, tr); ok {
+				res.tls = tls
 				return res
 			}
 			if last == nil {
@@ -137,13 +144,13 @@ func (t *Table) match(q *Query, tr *Trace) Result {
 	switch {
 	case last != nil:
 		tr.add("path", last.route.spec.ID, "nothing else matches, and this route's match is in doubt")
-		return Result{route: last.route}
+		return Result{route: last.route, tls: tls}
 	case holder == "":
 		tr.add("host", "", "no route has this host")
 	default:
 		tr.add("path", "", "no route of this host has this path")
 	}
-	return Result{}
+	return Result{tls: tls}
 }
 
 // candidates returns the host tables of one stage that fit host: exact,

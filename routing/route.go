@@ -29,6 +29,11 @@ func (c *compiler) route(r *spec.Route, u *unit) *route {
 	if err != nil {
 		out.refuse(b.Prefix+".upstream-tls", err)
 	}
+	if c.env.Certificates != nil {
+		if err := c.env.Certificates.Check(r.TLS); err != nil {
+			out.refuse(b.Prefix+".tls", err)
+		}
+	}
 	end, err := backend.New(&b, transport)
 	if err != nil {
 		out.refuse(b.Prefix+"."+b.Kind, err)

@@ -1,15 +1,18 @@
 package routing
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/fairlead/fairlead/exchange"
 	"github.com/fairlead/fairlead/spec"
 )
 
@@ -18,15 +21,47 @@ import (
 func TestACompiledChangeIsTheSameAsAFreshTable(t *testing.T) {
 	for seed := range uint64(10) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			w := newWorld(t)
+			w, certs := secure(t, "443")
+			w.env.NewPool = newEnv(nil).NewPool // endpoints that count as ready
+			certs.broken, certs.standing = ".gone", Expected
 			w.claims.Share = func(host string) bool { return host == "shared.ex" }
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			for step := range 15 {
 				w.mutate(rnd)
+				if step == 10 {
+					certs.broken = "" // what was good stays good, what was not is tried again
+				}
 				w.now = w.now.Add(time.Duration(rnd.IntN(300)) * time.Second)
 				w.compareFresh(fmt.Sprintf("step %d", step))
 				if t.Failed() {
 					return
+				}
+			}
+		})
+	}
+}
+
+// What a host asks of TLS may change with nothing else, by each of its routes.
+func TestAChangeOfTLSAloneIsTheSameAsAFreshTable(t *testing.T) {
+	for _, name := range []string{"older", "younger"} {
+		t.Run(name, func(t *testing.T) {
+			w, certs := secure(t, "443")
+			w.env.NewPool = newEnv(nil).NewPool
+			certs.broken, certs.standing = ".gone", Expected
+			w.read("older a@shop\n\thost: a.ex, *.ex\nyounger b@shop\n\thost: a.ex/x\n")
+			w.compareFresh("at first")
+			for _, line := range append(slices.Clone(tlsLabels), tlsLabels...) {
+				key, text, _ := strings.Cut(line, ": ")
+				before := w.live.Table()
+				was, _ := before.TLSHost("a.ex")
+				w.change(name, func(c *spec.Workload) {
+					delete(c.Labels, "fairlead.tls")
+					delete(c.Labels, "fairlead.tls.client-ca")
+					c.Labels["fairlead."+key] = text
+				})
+				w.compareFresh(line)
+				if is, _ := w.live.Table().TLSHost("a.ex"); name == "older" && text == "file:/b.pem" && is == was {
+					t.Errorf("%s changed nothing: the host still has %+v", line, is)
 				}
 			}
 		})
@@ -41,7 +76,9 @@ func (w *world) compareFresh(when string) {
 	prev := w.live.Table()
 	before := problemSet(prev)
 	next := Compile(prev, sp, w.claims, w.env, w.now)
-	fresh := Compile(nil, sp, ledger, newEnv(nil), w.now)
+	env := newEnv(nil)
+	env.Certificates, env.HTTPSPort = w.env.Certificates, w.env.HTTPSPort
+	fresh := Compile(nil, sp, ledger, env, w.now)
 	for _, table := range []*Table{next, fresh} {
 		for _, commit := range table.commit {
 			commit()
@@ -50,6 +87,8 @@ func (w *world) compareFresh(when string) {
 	}
 	for _, what := range []struct{ name, got, want string }{
 		{"view", shown(next.View()), shown(fresh.View())},
+		{"TLS", fmt.Sprintf("%+v", next.TLSHosts()), fmt.Sprintf("%+v", fresh.TLSHosts())},
+		{"plain HTTP", next.plainPolicies(), fresh.plainPolicies()},
 		{"patterns", fmt.Sprint(next.patterns()), fmt.Sprint(fresh.patterns())},
 		{"expressions", fmt.Sprint(order(next)), fmt.Sprint(order(fresh))},
 		{"ledger", shown(w.claims.held), shown(ledger.held)},
@@ -63,12 +102,42 @@ func (w *world) compareFresh(when string) {
 		if got, want := shown(next.Explain(&q)), shown(fresh.Explain(&q)); got != want {
 			w.t.Fatalf("%s: %s%s is explained as\n%s\nand fresh\n%s", when, q.Host, q.Path, got, want)
 		}
-		got, known := next.TLSPolicy(q.Host)
-		if want, wanted := fresh.TLSPolicy(q.Host); got != want || known != wanted {
-			w.t.Fatalf("%s: TLS of %s is %v %v, and fresh %v %v", when, q.Host, got, known, want, wanted)
+		if got, want := next.barred(q), fresh.barred(q); got != want {
+			w.t.Fatalf("%s: before anything else %s%s gets\n%s\nand fresh\n%s", when, q.Host, q.Path, got, want)
 		}
 	}
 	w.live.Swap(next)
+}
+
+// plainPolicies returns what each route says of itself: TLS of a host is its
+// oldest service's alone.
+func (t *Table) plainPolicies() string {
+	var b strings.Builder
+	for _, u := range t.units {
+		for _, r := range u.routes {
+			fmt.Fprintln(&b, r.spec.ID, r.spec.PlainHTTP, r.spec.TLS, r.spec.TLSInDoubt)
+		}
+	}
+	return b.String()
+}
+
+// barred says what q gets from the check of its connection: over plain HTTP, and
+// over TLS that was made for its own host, without and with a certificate.
+func (t *Table) barred(q Query) string {
+	var b strings.Builder
+	for _, conn := range []*tls.ConnectionState{nil, handshake(q.Host, ""), handshake(q.Host, "file:/a.pem"), handshake("b.ex", "file:/b.pem")} {
+		rec := httptest.NewRecorder()
+		x, rw, r := exchange.Begin(rec, httptest.NewRequest(q.Method, "/", nil))
+		x.Host, x.Scheme, x.Entry, r.RequestURI, r.TLS = q.Host, "http", q.Entry, q.Path, conn
+		got := t.Match(&q, nil)
+		barred := t.bars(rw, r, &got)
+		host, known := t.TLSHost(q.Host)
+		if known != (got.tls != nil) || known && host != *got.tls {
+			return fmt.Sprintf("a handshake finds %+v (%v), and a request %+v", host, known, got.tls)
+		}
+		fmt.Fprintln(&b, barred, x.Response.Status, x.Code, x.Cause, rec.Header().Get("Location"))
+	}
+	return b.String()
 }
 
 func (c *Claims) clone() *Claims {
@@ -149,7 +218,7 @@ func (w *world) mutate(rnd *rand.Rand) {
 			continue
 		}
 		name := names[rnd.IntN(len(names))]
-		switch rnd.IntN(5) {
+		switch rnd.IntN(6) {
 		case 0:
 			w.remove(name)
 		case 1:
@@ -164,8 +233,16 @@ func (w *world) mutate(rnd *rand.Rand) {
 			w.change(name, func(c *spec.Workload) {
 				c.Labels["fairlead."+pick(rnd, "path", "priority", "allow", "share", "match.method")] = pick(rnd, "/x", "2", "any", "GET")
 			})
+		case 5:
+			key, text, _ := strings.Cut(pick(rnd, tlsLabels...), ": ")
+			w.change(name, func(c *spec.Workload) { c.Labels["fairlead."+key] = text })
 		}
 	}
+}
+
+var tlsLabels = []string{
+	"tls: off", "tls: auto", "tls: internal", "tls: atuo", "tls: file:/a.pem,/a.key", "tls: file:/a.gone,/a.key", "tls.min-version: 1.3", "tls.min-version: 1.2",
+	"tls.client-ca: file:/a.pem", "tls.client-ca: file:/b.pem", "tls.client-ca: file:/ca.gone", "tls.client-ca: off", "http: redirect", "http: serve", "http: refuse", "http: off",
 }
 
 func randomContainer(rnd *rand.Rand) string {
@@ -185,6 +262,9 @@ func randomContainer(rnd *rand.Rand) string {
 		if rnd.IntN(9) == 0 {
 			text += "\n\t" + line
 		}
+	}
+	if rnd.IntN(3) == 0 {
+		text += "\n\t" + pick(rnd, tlsLabels...)
 	}
 	return text + "\n"
 }

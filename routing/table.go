@@ -32,6 +32,8 @@ type Table struct {
 	// Problems that came with this table, and those that went.
 	Appeared, Cleared []spec.Problem
 
+	env *Env // what it was compiled with
+
 	// requests counts those in progress. It is apart from the table so that one
 	// long request does not keep a replaced table in memory.
 	requests *atomic.Int64
@@ -72,10 +74,10 @@ type hostTable struct {
 	host   spec.Host
 	re     *regexp.Regexp // of a regexp host
 	self   [1]*hostTable
-	holder string    // "" while nobody wants the host for good
-	since  time.Time // when holder took it
-	until  time.Time // when it is free, zero while the holder is there
-	tls    *spec.TLSPolicy
+	holder string        // "" while nobody wants the host for good
+	since  time.Time     // when holder took it
+	until  time.Time     // when it is free, zero while the holder is there
+	tls    *spec.TLSHost // what it asks of TLS; nil if nothing serves
 
 	exactPaths map[string][]*leg
 	prefixes   []prefix // longest first
@@ -143,23 +145,4 @@ func (t *Table) lookup(host spec.Host) *hostTable {
 		return nil
 	}
 	return t.any
-}
-
-// TLSPolicy returns what host asks of TLS, and whether any route has that host.
-// Certificates and the check of SNI against Host both ask here. It finds the
-// host as Match does; where owners share it, the holder's oldest service
-// decides.
-func (t *Table) TLSPolicy(host string) (policy spec.TLSPolicy, known bool) {
-	holder := ""
-	for stage := range stages {
-		for _, h := range t.candidates(stage, host) {
-			if h.holder == "" || holder != "" && h.holder != holder {
-				continue
-			}
-			if holder = h.holder; h.tls != nil {
-				return *h.tls, true
-			}
-		}
-	}
-	return spec.TLSPolicy{}, false
 }

@@ -165,6 +165,7 @@ func (t *Table) Explain(q *Query) Explanation {
 		e.Route = &v
 		e.Problems = t.problemsAbout(q.Host, got.route)
 		e.Answer, e.OK = answerOf(v, got)
+		e.Steps = append(e.Steps, t.explainPlainHTTP(q, &got)...)
 	}
 	return e
 }

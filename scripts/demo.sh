@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make demo`: brings the quickstart up on the real engine, shows a request
-# answered by the container and a wrong label explained.
+# answered by the container, the same over HTTPS, and a wrong label explained.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/demo/common.sh
@@ -43,7 +43,14 @@ if [ -n "$(docker ps -aq --filter label=fairlead.host=app.localhost)" ]; then
 	echo "demo: another container on this machine has the host app.localhost, so this demo's proxy serves only the demo"
 	projects=fairlead-demo-app,fairlead-demo-typo
 fi
+
+for https in 443 8443 8444 9443 none; do
+	[ "$https" = none ] || ! taken "$https" || continue
+	break
+done
+[ "$https" != none ] || { echo "demo: the ports 443, 8443, 8444 and 9443 are all taken" >&2; exit 1; }
 at=$([ "$port" = 80 ] || echo ":$port")
+at_tls=$([ "$https" = 443 ] || echo ":$https")
 # Works where *.localhost does not resolve, too.
 get() { curl -sS -m 10 --noproxy '*' --resolve "$1:$port:127.0.0.1" "http://$1:$port$2"; }
 
@@ -66,6 +73,19 @@ get app.localhost '/hello?from=demo'
 answering=$(docker ps --filter label=com.docker.compose.project=fairlead-demo-app --format '{{.Names}}')
 echo "(answered by the container $answering, $(docker inspect --format '{{slice .Id 0 12}}' "$answering"))"
 
+step "The same over HTTPS, verified against the proxy's own authority"
+root=$(mktemp)
+trap 'rm -f "$root"' EXIT
+show "docker compose -f $quickstart/proxy/compose.yaml exec fairlead /fairlead ca > fairlead-root.pem"
+proxy exec -T fairlead /fairlead ca >"$root"
+openssl x509 -in "$root" -noout -subject -enddate 2>/dev/null || true
+show "curl --cacert fairlead-root.pem https://app.localhost$at_tls/"
+curl -sS -m 10 --noproxy '*' --cacert "$root" --resolve "app.localhost:$https:127.0.0.1" -o /dev/null \
+	-w 'status %{http_code} over HTTP/%{http_version}, certificate verified (%{ssl_verify_result})\n' "https://app.localhost:$https/" ||
+	fail "the certificate of https://app.localhost$at_tls/ was not verified"
+show "docker compose -f $quickstart/proxy/compose.yaml exec fairlead /fairlead certs"
+proxy exec -T fairlead /fairlead certs
+
 step "Starting a container with a wrong label"
 grep -A2 'labels:' scripts/demo/typo.yaml
 typo up -d
@@ -79,7 +99,7 @@ docker exec "$inside" /fairlead routes | grep -q 'fairlead\.port' || fail "the w
 
 step "It is still running"
 cat <<M
-Try it:   curl http://app.localhost$at/      (or open it in a browser)
+Try it:   curl http://app.localhost$at/      (or open it in a browser, or https://app.localhost$at_tls/)
           docker stop $answering, and ask again
 Stop it:  make demo-stop
 M

@@ -48,6 +48,9 @@ need_gcc() {
 }
 
 need_curl() { have curl || install curl curl; }
+need_chromium() { have chromium || install Chromium chromium; }
+need_certutil() { have certutil || install certutil libnss3-tools; }
+need_testssl() { have testssl || install testssl.sh testssl.sh; }
 
 need_compose() {
 	docker compose version >/dev/null 2>&1 || have docker-compose ||
@@ -110,7 +113,7 @@ wait_for_engine() {
 
 for tool in "$@"; do
 	case $tool in
-	go | gcc | curl | engine | compose) "need_$tool" ;;
+	go | gcc | curl | chromium | certutil | testssl | engine | compose) "need_$tool" ;;
 	*) die "unknown tool $tool" ;;
 	esac
 done

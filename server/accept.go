@@ -70,15 +70,18 @@ func (h *host) welcome(ctx context.Context, c net.Conn) {
 }
 
 // shake makes the handshake, under a deadline from the first byte on so that
-// no half of a ClientHello holds a connection (CVE-2026-22045).
+// no half of a ClientHello holds a connection (CVE-2026-22045). A deadline and
+// not a context with one: that would cost a timer and a goroutine each.
 func (h *host) shake(ctx context.Context, g net.Conn) {
-	ctx, cancel := context.WithTimeout(ctx, orDefault(h.HandshakeTimeout, 10*time.Second))
-	defer cancel()
+	leave := context.AfterFunc(ctx, func() { g.Close() })
+	g.SetDeadline(time.Now().Add(orDefault(h.HandshakeTimeout, 10*time.Second)))
 	c := tls.Server(g, h.tls)
-	if err := c.HandshakeContext(ctx); err != nil {
+	err := c.Handshake()
+	if !leave() || err != nil {
 		g.Close()
 		return
 	}
+	g.SetDeadline(time.Time{})
 	h.choose(c.ConnectionState().NegotiatedProtocol).ServeConn(c)
 }
 

@@ -44,6 +44,16 @@ type Engine interface {
 	Close() error
 }
 
+// Hangup is an engine that closes every connection: for protocols that are over
+// with the handshake.
+type Hangup struct{}
+
+var _ Engine = Hangup{}
+
+func (Hangup) ServeConn(c net.Conn)           { c.Close() }
+func (Hangup) Shutdown(context.Context) error { return nil }
+func (Hangup) Close() error                   { return nil }
+
 // Server serves entry points. Its fields must not change once it was bound.
 type Server struct {
 	// Engine returns the engine of HTTP/1.1 for an entry point.

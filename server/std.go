@@ -23,8 +23,9 @@ type StdConfig struct {
 	ErrorLog    func(line string)
 }
 
-// Std is the engine of net/http: HTTP/1.1 only. It is the reference that other
-// engines are held to.
+// Std is the engine of net/http: HTTP/1.1, and HTTP/2 on connections whose
+// handshake agreed on it. For HTTP/1.1 it is the reference that other engines
+// are held to.
 type Std struct{ srv *http.Server }
 
 // NewStd returns the engine of net/http.
@@ -34,6 +35,7 @@ func NewStd(c StdConfig) *Std {
 	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
 	return &Std{&http.Server{
 		Handler:                      pace(c.Handler, c.MinBodyRate, orDefault(c.BodyGrace, 20*time.Second)),
 		Protocols:                    &protocols,

@@ -24,6 +24,7 @@ type draft struct {
 	ownNetwork bool // a named route that names its network itself
 	refused    *Problem
 	lastResort bool
+	tlsInDoubt bool
 }
 
 // maxMatches bounds the hosts times the paths of one route.
@@ -40,15 +41,11 @@ func (p *Parser) route(c *container, labels label.Labels, name string) {
 		return
 	}
 	d := draft{name: name, settings: p.settings(labels, name), ownNetwork: name != "" && own["network"].Counts()}
-	opts, problems := p.cfg.Schema.Decode(c.w.Name, d.settings)
-	d.opts = opts
-	for i := range problems {
-		problems[i].Route = routeID(c.w, name)
-		d.judge(problems[i], p.cfg.Schema)
-	}
+	problems := p.decode(c, &d)
 	if _, ok := own["host"]; !ok && name != "" {
-		withoutPaths(opts)
+		withoutPaths(d.opts)
 	}
+	withoutRedirect(d.opts, own)
 	exists := p.hosts(c, &d)
 	if !exists && !asksForRoute(own) {
 		c.lacksHost(name, problems, p.cfg.Schema.Prefix)
@@ -67,7 +64,19 @@ func (p *Parser) route(c *container, labels label.Labels, name string) {
 	kept := d
 	kept.settings = nil // read, and not worth its memory
 	c.drafts = append(c.drafts, kept)
-	c.expand(d, p.cfg.Schema)
+	p.expand(c, d)
+}
+
+// decode reads the settings of d into its options.
+func (p *Parser) decode(c *container, d *draft) (problems []Problem) {
+	d.opts, problems = p.cfg.Schema.Decode(c.w.Name, d.settings)
+	for i := range problems {
+		q := &problems[i]
+		q.Route = routeID(c.w, d.name)
+		d.judge(*q, p.cfg.Schema)
+		d.tlsInDoubt = d.tlsInDoubt || q.Kind == "tls" && q.Effect == label.Refused
+	}
+	return problems
 }
 
 // settings returns those of the route called name.
@@ -247,6 +256,7 @@ func terminals(opts label.Options, s *label.Schema) (names []string) {
 
 // faults returns what is wrong with the settings of d together.
 func (p *Parser) faults(c *container, d *draft) (all []Problem) {
+	all = p.tlsFaults(d)
 	ends := terminals(d.opts, p.cfg.Schema)
 	_, url := label.Get[urlOptions](d.opts, "url")
 	if url {
@@ -297,11 +307,12 @@ func (p *Parser) hideHint(c *container, d *draft) {
 
 // expand adds the routes that a label of d stands for: one for the hosts that
 // are redirected to its own. They have its policies.
-func (c *container) expand(d draft, s *label.Schema) {
+func (p *Parser) expand(c *container, d draft) {
 	from, ok := label.Get[redirectFromOptions](d.opts, "redirect-from")
 	if !ok {
 		return
 	}
+	s := p.cfg.Schema
 	i := slices.IndexFunc(d.matches, func(m HostPath) bool { return m.Host.Kind == ExactHost })
 	if i < 0 {
 		c.problems = append(c.problems, Problem{
@@ -318,14 +329,19 @@ func (c *container) expand(d draft, s *label.Schema) {
 		}
 	}
 	// No route can be called so: the name of one has no tilde.
-	r := draft{name: d.name + "~from", origin: "redirect-from", opts: opts}
+	r := draft{name: d.name + "~from", origin: "redirect-from", settings: d.settings, opts: opts, tlsInDoubt: d.tlsInDoubt}
 	for _, h := range from.Hosts {
 		// A host sent to itself would never arrive.
 		if !slices.ContainsFunc(d.matches, func(m HostPath) bool { return m.Host == h }) {
 			r.matches = append(r.matches, HostPath{h, Root})
 		}
 	}
-	if len(r.matches) > 0 {
-		c.drafts = append(c.drafts, r)
+	if len(r.matches) == 0 {
+		return
 	}
+	for _, fault := range p.tlsFaults(&r) {
+		p.refuse(c, &r, fault)
+	}
+	r.settings = nil
+	c.drafts = append(c.drafts, r)
 }

@@ -144,7 +144,11 @@ func (s *scene) config(words []string) {
 		key, value, _ := strings.Cut(word, "=")
 		switch key {
 		case "domain":
-			s.cfg.Domain = value
+			s.cfg.Domain, s.cfg.Names.Domain = value, value
+		case "internal-names":
+			s.cfg.Names.Internal = strings.Split(value, ",")
+		case "no-acme":
+			s.cfg.Names.NoACME = true
 		case "network":
 			s.cfg.Network = value
 		case "default":

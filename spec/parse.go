@@ -16,6 +16,7 @@ type Config struct {
 	Network  string          // preferred where several are shared, "" for none
 	Defaults []label.Setting // of --default
 	Entries  []string        // names and ports of the entry points that `listen` may name
+	Names    Names           // who vouches for which hosts
 }
 
 // A Parser turns snapshots into specs. It remembers the last one and reads

@@ -42,8 +42,8 @@ func apps(n int) Snapshot {
 // depend on the service alone: one generation each, so that nothing of what a
 // Parser remembers shows.
 func randomSnapshot(r *rand.Rand, old Snapshot) Snapshot {
-	values := []string{"a.ex", "b.ex, *.c.ex", "", "x:80", "/api", "off", "true", "80", "~^a", "lan", "5s"}
-	keys := []string{"host", "path", "port", "allow", "alow", "enable", "timeout.idle", "route.api.path", "route.api.host", "redirect-from", "url", "pool", "network", "respond", "share"}
+	values := []string{"a.ex", "b.ex, *.c.ex", "", "x:80", "/api", "off", "true", "80", "~^a", "lan", "5s", "internal", "file:/a.pem", "serve"}
+	keys := []string{"host", "path", "port", "allow", "alow", "enable", "timeout.idle", "route.api.path", "route.api.host", "redirect-from", "url", "pool", "network", "respond", "share", "tls", "tls.client-ca", "route.api.tls", "http"}
 	snap := Snapshot{Self: hostSelf()}
 	if r.IntN(4) == 0 {
 		snap.Self = Self{ID: "self", Name: "proxy", Networks: []string{"elsewhere"}, Gateways: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, 1})}}

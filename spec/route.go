@@ -55,6 +55,11 @@ type Route struct {
 	Pool    string        // key of the pool, "" if the route answers by itself
 	Options label.Options // what its labels ask for besides, by kind
 	TLS     TLSPolicy
+	// TLSInDoubt: a tls label is wrong, so that TLS may not be what was meant. What
+	// the hosts ask is for their other routes to say, where there are some.
+	TLSInDoubt bool
+	// PlainHTTP is one of the Plain… constants.
+	PlainHTTP string
 
 	// Refused says why every request is answered 503. With LastResort the match
 	// itself is uncertain, and the route answers only what nothing else matches.
@@ -66,14 +71,6 @@ type Route struct {
 type HostPath struct {
 	Host Host
 	Path Path
-}
-
-// TLSPolicy is what a host asks of TLS. Hosts with different policies never
-// share a connection or a session. The zero value is the default policy.
-type TLSPolicy struct {
-	Mode       string // "auto", "internal", "off", "file:CERT,KEY"; "" is auto
-	MinVersion string // "1.2", "1.3"; "" is 1.2
-	ClientCA   string // file, "" for no client certificates
 }
 
 // Problems returns every problem, by owner.

@@ -132,6 +132,9 @@ func showRoute(b *strings.Builder, r *Route) {
 	note(r.Priority != 0, "priority %d", r.Priority)
 	note(r.Listen != nil, "listens on %v", r.Listen)
 	note(r.Share != nil, "shared with %v", r.Share)
+	note(r.TLS != (TLSPolicy{}), "tls %+v", r.TLS)
+	note(r.TLSInDoubt, "tls in doubt")
+	note(r.PlainHTTP != "", "plain HTTP: %s", r.PlainHTTP)
 	note(r.Vanished, "vanished")
 	for _, name := range sortedKinds(r.Options) {
 		note(true, "%s %+v", name, r.Options[name])

@@ -187,10 +187,12 @@ func (c *container) route(d draft, since time.Time) *Route {
 		ID: routeID(c.w, d.name), Owner: c.w.Owner(), Service: c.w.service(), Name: d.name,
 		Container: c.w.Name, ContainerID: c.w.ID, Origin: d.origin, Created: since,
 		Matches: d.matches, Fallback: d.fallback, Pool: d.pool, Options: d.opts,
-		Refused: d.refused, LastResort: d.lastResort,
+		Refused: d.refused, LastResort: d.lastResort, TLSInDoubt: d.tlsInDoubt,
 	}
+	// These also of a refused route: its mistake is not that of others on its hosts.
 	share, _ := label.Get[shareOptions](d.opts, "share")
-	r.Share = share.Owners // also of a refused route: its mistake is not its guests'
+	r.Share = share.Owners
+	r.TLS, _ = label.Get[TLSPolicy](d.opts, "tls")
 	if d.lastResort {
 		return r
 	}
@@ -198,6 +200,8 @@ func (c *container) route(d draft, since time.Time) *Route {
 	priority, _ := label.Get[priorityOptions](d.opts, "priority")
 	listen, _ := label.Get[listenOptions](d.opts, "listen")
 	r.Priority, r.Listen = priority.N, listen.Entries
+	plain, _ := label.Get[plainOptions](d.opts, "http")
+	r.PlainHTTP = plain.Policy
 	return r
 }
 

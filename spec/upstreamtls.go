@@ -56,5 +56,11 @@ func checkSecret(text string) error {
 	if strings.HasPrefix(text, "file:/") || strings.HasPrefix(text, "env:"+SecretEnv) {
 		return nil
 	}
-	return &label.ValueError{Msg: "is neither file:/… in the proxy nor env:" + SecretEnv + "…", Suggest: "file:/run/secrets/" + text[strings.LastIndexByte(text, '/')+1:]}
+	name, env := strings.CutPrefix(text, "env:")
+	name = name[strings.LastIndexAny(name, "/:")+1:]
+	where := "file:/run/secrets/"
+	if env {
+		where = "env:" + SecretEnv
+	}
+	return &label.ValueError{Msg: "is neither file:/… in the proxy nor env:" + SecretEnv + "…", Suggest: where + name}
 }

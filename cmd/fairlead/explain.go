@@ -50,12 +50,18 @@ func explainCommand() *cobra.Command {
 }
 
 // explain answers for the admin socket.
-func explain(t *routing.Table, r *http.Request) (any, error) {
+func (p *process) explain(t *routing.Table, r *http.Request) (any, error) {
 	q, err := queryOf(r.URL.Query())
 	if err != nil {
 		return nil, admin.Status{Code: http.StatusBadRequest, Err: err}
 	}
-	return t.Explain(q), nil
+	e := t.Explain(q)
+	if p.certs != nil {
+		if line, known := p.certs.Line(q.Host); known {
+			e.Steps = append(e.Steps, routing.Step{Stage: "certificate", Outcome: line.String()})
+		}
+	}
+	return e, nil
 }
 
 func queryOf(v url.Values) (*routing.Query, error) {

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fairlead/fairlead/admin"
+	"github.com/fairlead/fairlead/internal/acmetest"
 	"github.com/fairlead/fairlead/internal/dockertest"
 )
 
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 		main()
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, acmetest.LeakOptions()...)
 }
 
 // patience is how long a condition may take to come true on a busy machine.
@@ -148,12 +149,20 @@ var stderr sync.Mutex // guards os.Stderr, to which newProcess logs
 // startUnready runs a proxy and does not wait for it.
 func (w *world) startUnready(args ...string) *proxy {
 	w.Helper()
+	p := w.prepare(args...)
+	p.begin()
+	return p
+}
+
+// prepare returns a proxy that is wired and does not run yet.
+func (w *world) prepare(args ...string) *proxy {
+	w.Helper()
 	dir, err := os.MkdirTemp(w.dir, "p")
 	if err != nil {
 		w.Fatal(err)
 	}
 	args = append([]string{
-		"--docker-host", w.engine.Host(), "--http", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"),
+		"--docker-host", w.engine.Host(), "--http", "127.0.0.1:0", "--https", "off", "--data-dir", filepath.Join(dir, "data"),
 		"--access-log", filepath.Join(dir, "access.log"), "--log-format", "json", "--log-level", "debug", "--shutdown-timeout", "2s",
 	}, args...)
 	p := &proxy{TB: w.TB, logs: filepath.Join(dir, "log"), access: filepath.Join(dir, "access.log"), args: args, addrs: map[string]string{}}
@@ -166,27 +175,31 @@ func (w *world) startUnready(args ...string) *proxy {
 	}
 	p.admin = admin.Client{Socket: adminSocket(s.admin, s.dataDir)}
 	p.client = p.newClient()
+	return p
+}
+
+// begin runs p until the test ends.
+func (p *proxy) begin() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.run(ctx) }()
 	p.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
-			w.Errorf("run = %v, want nil when it is told to stop", err)
+			p.Errorf("run = %v, want nil when it is told to stop", err)
 		}
 	})
-	w.Cleanup(p.stop)
-	w.Cleanup(func() {
+	p.Cleanup(p.stop)
+	p.Cleanup(func() {
 		p.client.CloseIdleConnections()
-		if w.Failed() {
-			w.Logf("the end of the log:\n%s", p.lastLog(40))
+		if p.Failed() {
+			p.Logf("the end of the log:\n%s", p.lastLog(40))
 		}
 	})
-	return p
 }
 
-// parseSettings reads flags as the command does. The first of --http that a
-// test gives replaces that of the harness.
+// parseSettings reads flags as the command does. The first of --http and of
+// --https that a test gives replaces that of the harness.
 func parseSettings(t testing.TB, args []string) (*settings, []string) {
 	t.Helper()
 	var s settings
@@ -197,6 +210,9 @@ func parseSettings(t testing.TB, args []string) (*settings, []string) {
 	}
 	if len(s.http) > 1 {
 		s.http = s.http[1:]
+	}
+	if len(s.https) > 1 {
+		s.https = s.https[1:]
 	}
 	return &s, unused(f)
 }
@@ -296,7 +312,7 @@ func command(args ...string) (out string, err error) {
 	stderr.Lock() // cobra reads it
 	defer stderr.Unlock()
 	var b bytes.Buffer
-	c := map[string]func() *cobra.Command{"health": healthCommand, "routes": routesCommand, "explain": explainCommand, "labels": labelsCommand}[args[0]]()
+	c := map[string]func() *cobra.Command{"health": healthCommand, "routes": routesCommand, "explain": explainCommand, "ca": caCommand, "certs": certsCommand, "labels": labelsCommand}[args[0]]()
 	c.SilenceErrors, c.SilenceUsage = true, true
 	c.SetArgs(args[1:])
 	c.SetOut(&b)

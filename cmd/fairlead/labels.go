@@ -57,7 +57,7 @@ func listLabels(w io.Writer, s *label.Schema, key string) error {
 			}
 			found = true
 			doc := r.Doc
-			if k.Later {
+			if r.Later {
 				doc = "not yet: " + doc
 			}
 			fmt.Fprintf(tw, "%s.%s\t%s\t%s\n", s.Prefix, strings.ReplaceAll(r.Path, "*", "NAME"), r.Type, doc)

@@ -33,7 +33,7 @@ func dropPrivileges(want bool, socketPath, dataDir string, log zerolog.Logger) e
 	if err != nil {
 		return err
 	}
-	if err := handOver(dataDir); err != nil {
+	if err := handOver(dataDir); err != nil && !unwritable(err) {
 		return fmt.Errorf("hand over %s: %w", dataDir, err)
 	}
 	bounded, err := clearBoundingSet()

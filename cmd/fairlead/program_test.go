@@ -28,6 +28,7 @@ type program struct {
 }
 
 // execute starts the program with a clean environment and further variables.
+// It listens for HTTPS only where a test asks for it.
 func execute(t testing.TB, env []string, args ...string) *program {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "fl")
@@ -35,7 +36,7 @@ func execute(t testing.TB, env []string, args ...string) *program {
 		t.Fatal(err)
 	}
 	x := &program{t: t, dir: dir, done: make(chan struct{}), cmd: exec.Command(os.Args[0], args...)}
-	x.cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + dir, "XDG_DATA_HOME=" + dir}, env...)
+	x.cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + dir, "XDG_DATA_HOME=" + dir, "FAIRLEAD_HTTPS=off"}, env...)
 	x.cmd.Stdout, x.cmd.Stderr = lockedWriter{x, &x.out}, lockedWriter{x, &x.errs}
 	if err := x.cmd.Start(); err != nil {
 		t.Fatal(err)

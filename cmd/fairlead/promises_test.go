@@ -92,7 +92,7 @@ func TestPromise2ABadLabelCostsThatLabel(t *testing.T) {
 	refused := map[string][]string{
 		"alow": {"alow=private"}, "auth-basci": {"auth.basci=a:b"}, "regex": {"path=~["}, "unset": {"path="}, "no-slash": {"path=api"},
 		"method": {"match.method=G T"}, "excluding": {"redirect=/a", "respond=200"}, "listen": {"listen=lan"}, "allow": {"allow=private"}, "basic": {"auth.basic=a:b"},
-		"tls": {"tls=internal"}, "rate": {"rate-limit=1r/s"}, "client-ip": {"match.client-ip=10.0.0.0/33"}, "macth": {"macth.method=GET"},
+		"tls": {"tls=internl"}, "rate": {"rate-limit=1r/s"}, "client-ip": {"match.client-ip=10.0.0.0/33"}, "macth": {"macth.method=GET"},
 	}
 	for name, labels := range refused {
 		w.run(labelled(name, append(labels, "host="+name+".test")...), nil)
@@ -115,7 +115,7 @@ func TestPromise2ABadLabelCostsThatLabel(t *testing.T) {
 	v := p.view()
 	for container, want := range map[string]string{
 		"typo": `did you mean "fairlead.strip"`, "value": `did you mean "60s"`, "alow": `did you mean "fairlead.allow"`, "auth-basci": `did you mean "fairlead.auth.basic"`,
-		"prefix": "fairlead.header.response.X-A", "allow": "not-yet", "basic": "not-yet", "tls": "not-yet",
+		"prefix": "fairlead.header.response.X-A", "allow": "not-yet", "basic": "not-yet", "tls": `did you mean "internal"`,
 	} {
 		found := ""
 		for _, q := range v.Problems {

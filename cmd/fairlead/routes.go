@@ -19,6 +19,9 @@ type routesView struct {
 
 func (p *process) routesView(t *routing.Table) routesView {
 	v := routesView{View: t.View()}
+	if p.certs != nil {
+		v.Problems = append(v.Problems, p.certs.Problems()...)
+	}
 	if stale := p.watch.stale.Load(); stale != nil {
 		v.Stale = *stale
 	}

@@ -8,12 +8,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/fairlead/fairlead/admin"
+	"github.com/fairlead/fairlead/certs"
 	"github.com/fairlead/fairlead/discovery"
 	"github.com/fairlead/fairlead/exchange"
 	"github.com/fairlead/fairlead/routing"
@@ -24,6 +25,7 @@ import (
 	"github.com/fairlead/fairlead/telemetry"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	_ "golang.org/x/crypto/x509roots/fallback" // the image has no authorities of its own
 	"golang.org/x/sync/errgroup"
 )
 
@@ -57,6 +59,7 @@ type process struct {
 	file    *discovery.RoutesFile // nil without --routes
 	watch   *watch
 	prober  *upstream.Prober
+	certs   *certs.Certificates // nil without an entry point with TLS
 	server  *server.Server
 	leaving atomic.Bool
 }
@@ -85,6 +88,9 @@ func newProcess(s *settings, unused []string) (*process, error) {
 	if err := p.wireRouting(points); err != nil {
 		return nil, err
 	}
+	if err := p.wireCertificates(points); err != nil {
+		return nil, err
+	}
 	if err := p.wireServer(points); err != nil {
 		return nil, err
 	}
@@ -111,7 +117,7 @@ func (p *process) wireRouting(points []server.EntryPoint) error {
 		Away: func(err error) bool { return errors.Is(err, discovery.ErrAway) },
 	}
 	p.watch = &watch{
-		parser: spec.NewParser(spec.Config{Schema: schema, Domain: s.domain, Network: s.network, Defaults: defaults, Entries: entryNames(points)}),
+		parser: spec.NewParser(spec.Config{Schema: schema, Domain: s.domain, Network: s.network, Defaults: defaults, Entries: entryNames(points), Names: s.names()}),
 		claims: &routing.Claims{Grace: s.claimGrace, Share: s.shares, File: filepath.Join(s.dataDir, "claims.json")},
 		live:   &routing.Live{}, log: p.log,
 		wake: make(chan struct{}, 1), first: make(chan struct{}),
@@ -135,7 +141,11 @@ func (p *process) wireRouting(points []server.EntryPoint) error {
 func entryNames(points []server.EntryPoint) []string {
 	var names []string
 	for _, e := range points {
-		names = append(names, e.Name, e.Addr[strings.LastIndexByte(e.Addr, ':')+1:])
+		for _, name := range []string{e.Name, portOf(e.Addr)} {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
 	}
 	return names
 }
@@ -158,17 +168,22 @@ func (p *process) wireServer(points []server.EntryPoint) error {
 	if s.engine != "std" && s.engine != "fairlead" {
 		return fmt.Errorf("--engine %s: want std", s.engine)
 	}
-	access := &telemetry.AccessLog{Log: p.sink.Log, Faults: p.log, Counters: &p.counters, Next: p.watch.live}
 	p.server = &server.Server{
+		TLS: p.tlsConfig(), ALPN: byProtocol,
 		Drain: s.shutdownTimeout, Limits: server.Limits{Conns: s.maxClientConns, ConnsPerIP: s.maxConnsPerIP},
 		Log: func(msg string, err error) { p.log.Warn().Err(err).Msg(msg) },
 		Engine: func(e server.EntryPoint) server.Engine {
+			next := http.Handler(p.watch.live)
+			if p.certs != nil && !e.TLS {
+				next = p.certs.Tokens(next)
+			}
+			access := &telemetry.AccessLog{Log: p.sink.Log, Faults: p.log, Counters: &p.counters, Next: next}
 			return server.NewStd(server.StdConfig{
 				HeadTimeout: s.headTimeout, IdleTimeout: s.idleTimeout, MaxHeadBytes: head, MinBodyRate: rate,
 				ErrorLog: func(line string) { p.log.Debug().Str("entry", e.Name).Msg(line) },
 				Handler: &exchange.Arrival{
 					Trusted: trusted, Gateways: p.watch.hidden, Entry: e.Name,
-					EntryPort: e.Addr[strings.LastIndexByte(e.Addr, ':')+1:], HTTPS: e.TLS,
+					EntryPort: portOf(e.Addr), HTTPS: e.TLS,
 					CloseChunked: true, // net/http hides a Content-Length beside chunked
 					Answered:     access.Note, Next: access,
 				},
@@ -185,14 +200,16 @@ func (p *process) wireServer(points []server.EntryPoint) error {
 // before it serves.
 func (p *process) run(ctx context.Context) error {
 	s := p.settings
-	if err := os.MkdirAll(s.dataDir, 0o700); err != nil {
+	if err := os.MkdirAll(s.dataDir, 0o700); err != nil && !unwritable(err) {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	if set, err := p.watch.claims.Load(time.Now()); err != nil {
 		p.log.Error().Err(err).Str("set_aside", set).Msg("claims could not be read, beginning without")
 	}
 	ln, err := admin.Listen(adminSocket(s.admin, s.dataDir))
-	if err != nil {
+	if unwritable(err) {
+		p.log.Error().Err(err).Msg("data directory cannot be written: nothing will outlive this process, and commands such as fairlead routes will not reach it; --admin puts their socket elsewhere")
+	} else if err != nil {
 		return err
 	}
 	_, imageErr := os.Stat(inImage)
@@ -210,8 +227,13 @@ func (p *process) run(ctx context.Context) error {
 	behind.Go(func() error { return p.sink.Run(support) })
 	behind.Go(func() error { return p.prober.Run(support) })
 	behind.Go(func() error { return p.watch.Run(support) })
+	if p.certs != nil {
+		behind.Go(func() error { return p.certs.Run(support) })
+	}
 	behind.Go(func() error { return p.engine.Run(support, p.watch.fromEngine) })
-	group.Go(func() error { defer stop(); return p.adminServer().Serve(ctx, ln) })
+	if ln != nil {
+		group.Go(func() error { defer stop(); return p.adminServer().Serve(ctx, ln) })
+	}
 	if p.file != nil {
 		group.Go(func() error { defer stop(); return p.file.Run(ctx, p.watch.fromRoutes) })
 	}
@@ -221,6 +243,12 @@ func (p *process) run(ctx context.Context) error {
 	err = errors.Join(err, behind.Wait(), p.sink.Close())
 	p.log.Info().Msg("stopped")
 	return err
+}
+
+// unwritable reports whether err is a disk's that is full or read-only: what is
+// served does not need one.
+func unwritable(err error) bool {
+	return errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // serve opens the entry points once the first table is complete: nobody is told
@@ -298,10 +326,13 @@ func (p *process) adminServer() *admin.Server {
 		}
 	}
 	return &admin.Server{
-		Ready: p.ready,
+		Ready:   p.ready,
+		Actions: map[string]func(*http.Request) (any, error){"certs-retry": p.retryCertificate},
 		Sources: map[string]func(*http.Request) (any, error){
+			"certs":   p.certificates,
+			"ca":      p.rootCertificate,
 			"routes":  table(func(t *routing.Table, _ *http.Request) (any, error) { return p.routesView(t), nil }),
-			"explain": table(explain),
+			"explain": table(p.explain),
 			"status":  func(*http.Request) (any, error) { return p.status(), nil },
 		},
 	}

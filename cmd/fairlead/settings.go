@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fairlead/fairlead/certs/acme"
 	"github.com/fairlead/fairlead/label"
 	"github.com/fairlead/fairlead/server"
 	"github.com/fairlead/fairlead/spec"
@@ -30,10 +31,15 @@ type settings struct {
 	claimGrace                   time.Duration
 	secretsDir, routes           string
 
-	http    []string
-	https   []string
-	dataDir string
-	admin   string
+	http      []string
+	https     []string
+	httpsPort int
+	dataDir   string
+	admin     string
+
+	internalNames                          []string
+	acmeDirectory, acmeCABundle, acmeEmail string
+	acmeEABKeyID, acmeEABHMAC              string
 
 	trustedProxies            []string
 	engine                    string
@@ -71,9 +77,17 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.routes, "routes", "", "YAML file of routes to targets outside Docker, read again when it changes")
 
 	f.StringArrayVar(&s.http, "http", []string{":80"}, "[NAME=]ADDRESS to listen on, or off (repeatable)")
-	f.StringArrayVar(&s.https, "https", []string{"off"}, "not yet: [NAME=]ADDRESS for HTTPS")
+	f.StringArrayVar(&s.https, "https", []string{":443"}, "[NAME=]ADDRESS to listen on for HTTPS, or off (repeatable)")
+	f.IntVar(&s.httpsPort, "https-port", 0, "port by which clients reach HTTPS, for redirects (default: as published or listened on)")
 	f.StringVar(&s.dataDir, "data-dir", defaultDataDir(), "directory for what outlives the process, 0700")
 	adminFlag(f, &s.admin)
+
+	f.StringVar(&s.acmeDirectory, "acme-directory", acme.LetsEncrypt, "directory URL of the authority for public names, or off")
+	f.StringVar(&s.acmeCABundle, "acme-ca-bundle", "", "PEM file of the authorities that vouch for the directory's own host")
+	f.StringVar(&s.acmeEmail, "acme-email", "", "address given to the authority")
+	f.StringVar(&s.acmeEABKeyID, "acme-eab-kid", "", "key id of an external account binding")
+	f.StringVar(&s.acmeEABHMAC, "acme-eab-hmac", "", "its key, in base64url")
+	f.StringArrayVar(&s.internalNames, "internal-names", nil, "NAME below which the internal authority may sign, besides localhost, local, internal, home.arpa and test (repeatable)")
 
 	f.StringArrayVar(&s.trustedProxies, "trusted-proxies", nil, "networks whose X-Forwarded-* headers are believed (repeatable, or comma-separated)")
 	f.StringVar(&s.engine, "engine", "std", "HTTP/1.1 engine: std is net/http")
@@ -117,8 +131,7 @@ func (d *duration) Set(text string) error {
 // laterFlags are settings of the contract that are not built yet. They are
 // accepted, with a warning, so that one set of flags fits every version.
 var laterFlags = []string{
-	"internal-names", "https-port", "http3", "acme-directory", "acme-ca-bundle", "acme-email", "acme-eab-kid",
-	"acme-eab-hmac", "cert", "auth", "upgrade-drain",
+	"http3", "cert", "auth", "upgrade-drain",
 }
 
 func adminFlag(f *pflag.FlagSet, to *string) {
@@ -230,6 +243,16 @@ func (s *settings) check() error {
 	if h, err := spec.ParseHostPattern(s.domain); err != nil || h.Kind != spec.ExactHost {
 		return fmt.Errorf("--domain %s: want a host name such as example.com", s.domain)
 	}
+	for i, text := range s.internalNames {
+		h, err := spec.ParseHostPattern(strings.TrimPrefix(strings.TrimPrefix(text, "*"), "."))
+		if err != nil || h.Kind != spec.ExactHost {
+			return fmt.Errorf("--internal-names %s: want a name such as lan or corp.example.com", text)
+		}
+		s.internalNames[i] = h.Text
+	}
+	if s.httpsPort < 0 || s.httpsPort > 65535 {
+		return fmt.Errorf("--https-port %d: want a port from 1 to 65535", s.httpsPort)
+	}
 	for i, text := range s.shareHosts {
 		if strings.HasPrefix(text, "~") {
 			continue
@@ -263,25 +286,39 @@ func adminSocket(admin, dataDir string) string {
 	return filepath.Join(dataDir, "admin.sock")
 }
 
-// entryPoints reads --http: [NAME=]ADDRESS, or off.
+// entryPoints reads --http and --https.
 func (s *settings) entryPoints() ([]server.EntryPoint, error) {
+	plain, err := readEntries("http", s.http)
+	if err != nil {
+		return nil, err
+	}
+	secure, err := readEntries("https", s.https)
+	for i := range secure {
+		secure[i].TLS = true
+	}
+	return append(plain, secure...), err
+}
+
+// readEntries reads the values of a flag: [NAME=]ADDRESS, or off. A plain and a
+// TLS listener may have the same name: the label listen then means both.
+func readEntries(flag string, values []string) ([]server.EntryPoint, error) {
 	var points []server.EntryPoint
-	for _, text := range s.http {
+	for _, text := range values {
 		if text == "off" {
 			continue
 		}
 		name, addr, named := strings.Cut(text, "=")
 		if !named {
-			name, addr = "http", text
+			name, addr = flag, text
 			if len(points) > 0 {
-				name = fmt.Sprintf("http%d", len(points)+1)
+				name = fmt.Sprintf("%s%d", flag, len(points)+1)
 			}
 		}
 		if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
-			return nil, fmt.Errorf("--http %s: want [NAME=]HOST:PORT or [NAME=]:PORT, such as :8080 or lan=192.168.1.2:80", text)
+			return nil, fmt.Errorf("--%s %s: want [NAME=]HOST:PORT or [NAME=]:PORT, such as :8080 or lan=192.168.1.2:80", flag, text)
 		}
 		if slices.ContainsFunc(points, func(p server.EntryPoint) bool { return p.Name == name }) {
-			return nil, fmt.Errorf("--http %s: the name %s is taken", text, name)
+			return nil, fmt.Errorf("--%s %s: the name %s is taken", flag, text, name)
 		}
 		points = append(points, server.EntryPoint{Name: name, Addr: addr})
 	}
@@ -340,7 +377,7 @@ func bytesOf(name, text string) (int, error) {
 func unused(f *pflag.FlagSet) []string {
 	given := map[string]bool{}
 	f.Visit(func(flag *pflag.Flag) {
-		if slices.Contains(laterFlags, flag.Name) || flag.Name == "https" && flag.Value.String() != "[off]" {
+		if slices.Contains(laterFlags, flag.Name) {
 			given[flag.Name] = true
 		}
 	})

@@ -28,8 +28,11 @@ type watch struct {
 	wake  chan struct{} // holds one
 	first chan struct{} // closed when the first table is live
 
-	gateways atomic.Pointer[[]netip.Addr]
-	stale    atomic.Pointer[string]
+	swapped func() // told of each new table; nil without anybody to tell
+
+	gateways  atomic.Pointer[[]netip.Addr]
+	published atomic.Pointer[[]spec.Published] // ports of the proxy's own container
+	stale     atomic.Pointer[string]
 
 	mu       sync.Mutex // guards what is below
 	engine   *spec.Snapshot
@@ -111,14 +114,27 @@ func (w *watch) merged() (spec.Snapshot, bool) {
 func (w *watch) turn(snap spec.Snapshot) {
 	began := time.Now()
 	w.gateways.Store(&snap.Self.Gateways)
+	w.published.Store(ownPorts(snap))
 	w.stale.Store(&snap.Stale)
 	prev := w.live.Table()
 	next := routing.Compile(prev, w.parser.Parse(snap), w.claims, w.env, began)
 	w.live.Swap(next)
+	if w.swapped != nil {
+		w.swapped()
+	}
 	w.report(next, time.Since(began))
 	if prev == nil {
 		close(w.first)
 	}
+}
+
+// ownPorts returns how the ports of the proxy's own container are published.
+func ownPorts(snap spec.Snapshot) *[]spec.Published {
+	i, found := slices.BinarySearchFunc(snap.Workloads, snap.Self.ID, func(w *spec.Workload, id string) int { return strings.Compare(w.ID, id) })
+	if !found {
+		return nil
+	}
+	return &snap.Workloads[i].Published
 }
 
 // report logs what the table changed.

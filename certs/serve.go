@@ -1,0 +1,88 @@
+package certs
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/fairlead/fairlead/exchange"
+	"github.com/fairlead/fairlead/spec"
+)
+
+var errNoChallenge = errors.New("nobody asked an authority to check this host")
+
+// Admits reports whether a connection meets policy, as it is now and not as it
+// was when the handshake was made.
+func (c *Certificates) Admits(policy spec.TLSPolicy, conn *tls.ConnectionState) bool {
+	if policy.MinVersion == "1.3" && conn.Version < tls.VersionTLS13 {
+		return false
+	}
+	if policy.ClientCA == "" {
+		return true
+	}
+	clients := c.files.Clients(policy.ClientCA)
+	return clients != nil && clients.Signed(conn)
+}
+
+// Trusted reports whether name gets a certificate that clients trust without
+// having installed anything, and Expected whether it will: by a file of its own
+// or by a public authority.
+func (c *Certificates) Standing(name string) (expected, trusted bool) {
+	host, known := c.cfg.Lookup(name)
+	if !known {
+		return false, false
+	}
+	switch host.Policy.Mode {
+	case spec.TLSOff:
+		return false, false
+	case spec.TLSFile:
+		return true, c.valid(c.files.Certificate(host.Policy))
+	case spec.TLSAuto:
+		if c.files.Covering(spec.Host{Text: name}) != nil {
+			return true, true
+		}
+	}
+	if c.cfg.Names.Authority(host.Host, host.Policy.Mode) != spec.PublicAuthority {
+		return false, false
+	}
+	return true, c.valid(c.public.Certificate(host.Host.Text))
+}
+
+func (c *Certificates) valid(cert *tls.Certificate) bool {
+	if cert == nil {
+		return false
+	}
+	now := c.cfg.Now()
+	return now.After(cert.Leaf.NotBefore) && now.Before(cert.Leaf.NotAfter)
+}
+
+// tokens is where authorities look for HTTP-01 (RFC 8555, 8.3).
+const tokens = "/.well-known/acme-challenge/"
+
+// Tokens answers authorities in front of next, whatever that does with plain
+// HTTP. Only tokens that are expected, and only for their host: an app may
+// answer authorities of its own.
+func (c *Certificates) Tokens(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, asked := strings.CutPrefix(r.RequestURI, tokens)
+		if !asked || r.Method != http.MethodGet && r.Method != http.MethodHead {
+			next.ServeHTTP(w, r)
+			return
+		}
+		body, ours := c.answers.Token(exchange.Of(r).Host, token)
+		if !ours {
+			next.ServeHTTP(w, r)
+			return
+		}
+		exchange.Of(r).Code = "acme-token"
+		w.Header().Set("Content-Type", "text/plain")
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		if r.Method == http.MethodGet {
+			io.WriteString(w, body)
+		}
+	})
+}
