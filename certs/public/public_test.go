@@ -23,7 +23,7 @@ func TestAHostIsOrderedForWhenItAppears(t *testing.T) {
 			t.Errorf("the issuer was told %d times that it is stored, want once", len(w.done))
 		}
 		s := w.state(c, "a.example.com")
-		if s.State != "valid" || s.Error != "" || s.Next.Sub(time.Now()) < 59*day || s.Next.Sub(time.Now()) > 64*day {
+		if s.State != "valid" || s.Error != "" || time.Until(s.Next) < 59*day || time.Until(s.Next) > 64*day {
 			t.Errorf("state %+v, want valid, and renewed when a third is left", s)
 		}
 		if c.Certificate("other.example.com") != nil {
@@ -106,7 +106,7 @@ func TestPreflightFailingIsNoAttempt(t *testing.T) {
 func TestFailuresBackOffWithinTheLimit(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.fail = func(string, int) error { return &acme.Fault{Validation: true, Message: "something else answered"} }
-		c, stop := w.run("bad.example.com", "good.example.com")
+		_, stop := w.run("bad.example.com", "good.example.com")
 		w.mu.Lock()
 		w.fail = func(host string, n int) error {
 			if host == "bad.example.com" {
@@ -117,7 +117,7 @@ func TestFailuresBackOffWithinTheLimit(t *testing.T) {
 		w.mu.Unlock()
 		after(30 * time.Minute)
 		stop()
-		c, _ = w.run("bad.example.com", "good.example.com") // a restart forgets nothing
+		c, _ := w.run("bad.example.com", "good.example.com") // a restart forgets nothing
 		after(3 * day)
 		if c.Certificate("good.example.com") == nil {
 			t.Error("another host was held back")
@@ -204,10 +204,10 @@ func TestAFaultOfTheAuthorityHoldsAllBack(t *testing.T) {
 		for i := range 50 {
 			hosts = append(hosts, fmt.Sprintf("h%d.example.com", i))
 		}
-		c, stop := w.run(hosts...)
+		_, stop := w.run(hosts...)
 		after(time.Hour)
 		stop()
-		c, _ = w.run(hosts...)
+		c, _ := w.run(hosts...)
 		after(50 * time.Minute)
 		if n := w.total(); n > workers {
 			t.Errorf("%d orders within the two hours that were asked for, want at most the %d that were under way", n, workers)
@@ -293,10 +293,10 @@ func TestAWrongClockCausesNoStorm(t *testing.T) {
 				after(time.Hour)
 				stop()
 				w.skew = skew
-				c, stop := w.run("a.example.com")
+				_, stop = w.run("a.example.com")
 				after(20 * day)
 				stop()
-				c, stop = w.run("a.example.com")
+				c, stop := w.run("a.example.com")
 				after(5 * day)
 				if n := w.ordered("a.example.com"); n > 2 {
 					t.Errorf("%d orders, want the first and at most one more", n)
