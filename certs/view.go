@@ -138,11 +138,10 @@ func (c *Certificates) nobody(host spec.Host) (why, fix string) {
 	case spec.Public(host.Text):
 		return "no public authority is used (--acme-directory off), and the internal one does not sign public names", bring + ", or --internal-names " + spec.RegisteredDomain(host.Text)
 	}
-	name := host.Text
 	if _, addr := host.Addr(); addr {
 		return "neither a public authority nor the internal one vouches for a public address, so a stop-gap is shown that no client trusts", "use a name, or " + bring
 	}
-	return "no public authority vouches for such a name, and the internal one only for localhost, local, internal, home.arpa, test and the names it is given", "--internal-names " + spec.RegisteredDomain(name) + ", or " + bring
+	return "no public authority vouches for such a name, and the internal one only for localhost, local, internal, home.arpa, test and the names it is given", "--internal-names " + spec.PrivateSuffix(host.Text) + ", or " + bring
 }
 
 func (l *Line) file(cert *tls.Certificate, now time.Time) {

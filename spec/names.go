@@ -115,14 +115,14 @@ func (n Names) unsigned(hosts []Host) Problem {
 	case first.Kind == ExactHost && !n.NoACME && n.public(first):
 		q.Fix = "remove the label, or set it to auto: an ACME authority vouches for public names"
 	default:
-		q.Fix = "start the proxy with --internal-names " + privateSuffix(first.Text)
+		q.Fix = "start the proxy with --internal-names " + PrivateSuffix(first.Text)
 	}
 	return q
 }
 
-// privateSuffix returns what of name its owner has for himself: the last label of
+// PrivateSuffix returns what of name its owner has for himself: the last label of
 // nas.lan, which is nobody's, and the registered domain of a public name.
-func privateSuffix(name string) string {
+func PrivateSuffix(name string) string {
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	if _, listed := publicsuffix.PublicSuffix(last); listed {
 		return RegisteredDomain(name)

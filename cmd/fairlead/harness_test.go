@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -97,12 +99,13 @@ var ports sync.Map // that were given out
 func freePort(t testing.TB) int {
 	t.Helper()
 	for {
-		ln, err := net.Listen("tcp4", "0.0.0.0:0")
+		// Below the range from which the kernel takes ports of outgoing connections.
+		port := 10000 + rand.IntN(22000)
+		ln, err := net.Listen("tcp4", "0.0.0.0:"+strconv.Itoa(port))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
 		ln.Close()
-		port := ln.Addr().(*net.TCPAddr).Port
 		if _, taken := ports.LoadOrStore(port, true); !taken {
 			return port
 		}

@@ -61,6 +61,7 @@ type process struct {
 	prober  *upstream.Prober
 	certs   *certs.Certificates // nil without an entry point with TLS
 	server  *server.Server
+	points  []server.EntryPoint // as bound
 	leaving atomic.Bool
 }
 
@@ -190,10 +191,9 @@ func (p *process) wireServer(points []server.EntryPoint) error {
 			})
 		},
 	}
-	if err := p.server.Bind(points...); err != nil {
-		return err
-	}
-	return nil
+	err = p.server.Bind(points...)
+	p.points = p.server.EntryPoints()
+	return err
 }
 
 // run serves until a signal ends it. What can go wrong at once goes wrong

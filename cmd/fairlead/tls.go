@@ -63,7 +63,7 @@ func (p *process) wireCertificates(points []server.EntryPoint) error {
 		return err
 	}
 	p.watch.env.Certificates = forRouting{p.certs}
-	p.watch.env.HTTPSPort = func(entry string, listen []string) string { return p.httpsPort(points, entry, listen) }
+	p.watch.env.HTTPSPort = p.httpsPort
 	p.watch.swapped = p.certs.Update
 	return nil
 }
@@ -71,10 +71,10 @@ func (p *process) wireCertificates(points []server.EntryPoint) error {
 // httpsPort returns the port by which clients reach the HTTPS entry point for
 // what came in by the plain one called entry: the one of the same name, else the
 // first, of those that listen names (all for nil).
-func (p *process) httpsPort(points []server.EntryPoint, entry string, listen []string) string {
+func (p *process) httpsPort(entry string, listen []string) string {
 	var found *server.EntryPoint
-	for i := range points {
-		e := &points[i]
+	for i := range p.points {
+		e := &p.points[i]
 		named := listen == nil || slices.Contains(listen, e.Name) || slices.Contains(listen, portOf(e.Addr))
 		if e.TLS && named && (found == nil || e.Name == entry && found.Name != entry) {
 			found = e

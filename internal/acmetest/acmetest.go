@@ -8,10 +8,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"io"
 	"log"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,7 +20,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/letsencrypt/challtestsrv"
 	"github.com/letsencrypt/pebble/v2/ca"
 	"github.com/letsencrypt/pebble/v2/db"
 	"github.com/letsencrypt/pebble/v2/va"
@@ -43,8 +40,7 @@ type CA struct {
 	Directory string // URL
 	srv       *httptest.Server
 	ca        *ca.CAImpl
-	dns       *challtestsrv.ChallSrv
-	dnsAddr   string
+	names     *names
 
 	mu     sync.Mutex // guards what is below
 	orders map[string]int
@@ -70,17 +66,8 @@ var environment sync.Mutex
 // New starts a CA. Every name resolves to 127.0.0.1 unless SetDNS says otherwise.
 func New(t testing.TB, o Options) *CA {
 	t.Helper()
-	c := &CA{orders: map[string]int{}, asked: map[string]int{}, dnsAddr: ownAddr()}
+	c := &CA{orders: map[string]int{}, asked: map[string]int{}, names: serveNames(t)}
 	quiet := log.New(io.Discard, "", 0)
-	var err error
-	if c.dns, err = challtestsrv.New(challtestsrv.Config{DNSAddrs: []string{c.dnsAddr}, Log: quiet}); err != nil {
-		t.Fatal(err)
-	}
-	c.dns.SetDefaultDNSIPv4("127.0.0.1")
-	c.dns.SetDefaultDNSIPv6("")
-	c.dns.Run()
-	t.Cleanup(c.dns.Shutdown)
-	await(t, c.dnsAddr)
 	if o.Validity == 0 {
 		o.Validity = 90 * 24 * time.Hour
 	}
@@ -97,7 +84,7 @@ func New(t testing.TB, o Options) *CA {
 	}
 	profile := map[string]ca.Profile{"default": {ValidityPeriod: uint64(o.Validity / time.Second)}}
 	c.ca = ca.New(quiet, store, "", "ecdsa", 0, 1, profile)
-	validator := va.New(quiet, o.HTTPPort, o.TLSPort, false, c.dnsAddr, store)
+	validator := va.New(quiet, o.HTTPPort, o.TLSPort, false, c.names.addr, store)
 	front := wfe.New(quiet, store, validator, c.ca, []string{"acmetest.invalid"}, false, len(o.EAB) > 0, 1, 1)
 	c.srv = httptest.NewUnstartedServer(c.between(front.Handler()))
 	c.srv.Config.ErrorLog = quiet
@@ -105,29 +92,6 @@ func New(t testing.TB, o Options) *CA {
 	t.Cleanup(c.srv.Close)
 	c.Directory = c.srv.URL + wfe.DirectoryPath
 	return c
-}
-
-// ownAddr returns an address that is nobody else's: the DNS server binds it by
-// itself and would not say that another one was there first.
-func ownAddr() string {
-	n := rand.Uint32()
-	return fmt.Sprintf("127.%d.%d.%d:53053", 220+n%32, n>>8&255, 1+n>>16%250)
-}
-
-// await waits until addr accepts.
-func await(t testing.TB, addr string) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		conn, err := net.DialTimeout("tcp", addr, time.Second)
-		if err == nil {
-			conn.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s does not accept: %v", addr, err)
-		}
-	}
 }
 
 // Bundle returns in PEM the authority that vouches for the directory's own host.
@@ -143,16 +107,24 @@ func (c *CA) Roots() *x509.CertPool {
 }
 
 // SetDNS makes host resolve to addrs alone; none means that nobody answers there.
-func (c *CA) SetDNS(host string, addrs ...string) { c.dns.AddDNSARecord(host+".", addrs) }
+func (c *CA) SetDNS(host string, addrs ...string) {
+	c.names.mu.Lock()
+	defer c.names.mu.Unlock()
+	c.names.a[host] = addrs
+}
 
 // FailDNS makes the resolution of host fail.
-func (c *CA) FailDNS(host string) { c.dns.AddDNSServFailRecord(host + ".") }
+func (c *CA) FailDNS(host string) {
+	c.names.mu.Lock()
+	defer c.names.mu.Unlock()
+	c.names.fails[host] = true
+}
 
 // DNSAddr is the address of c's DNS server.
-func (c *CA) DNSAddr() string { return c.dnsAddr }
+func (c *CA) DNSAddr() string { return c.names.addr }
 
 // Resolver asks c's DNS.
-func (c *CA) Resolver() *net.Resolver { return ResolverAt(c.dnsAddr) }
+func (c *CA) Resolver() *net.Resolver { return ResolverAt(c.names.addr) }
 
 // ResolverAt asks the DNS server at addr.
 func ResolverAt(addr string) *net.Resolver {

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/fairlead/fairlead/spec"
@@ -180,11 +181,14 @@ func (b *Build) Secret(ref string) ([]byte, error) {
 		return nil, fmt.Errorf("open secrets directory: %w", err)
 	}
 	defer root.Close()
-	f, err := root.Open(below)
+	f, err := root.OpenFile(below, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe would wait for its writer
 	if err != nil {
 		return nil, fmt.Errorf("open secret: %w", err)
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("secret %s is not a file", path)
+	}
 	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	if err == nil && len(data) > maxSecret {
 		err = fmt.Errorf("secret %s is larger than %d bytes", path, maxSecret)

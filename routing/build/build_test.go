@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/fairlead/fairlead/spec"
@@ -96,12 +97,15 @@ func TestSecret(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("FAIRLEAD_SECRET_X", "from env")
 	t.Setenv("OTHER", "no")
 	b := &Build{SecretsDir: dir}
 	for ref, want := range map[string]string{
 		"file:" + dir + "/token": "s3cret", dir + "/token": "s3cret", "env:FAIRLEAD_SECRET_X": "from env",
-		"file:" + outside: "", "file:" + dir + "/../" + filepath.Base(outside): "", "file:" + dir + "/link": "", "file:" + dir + "/large": "",
+		"file:" + outside: "", "file:" + dir + "/../" + filepath.Base(outside): "", "file:" + dir + "/link": "", "file:" + dir + "/large": "", "file:" + dir + "/pipe": "",
 		"file:" + dir: "", "file:/etc/passwd": "", "file:token": "", "env:OTHER": "", "env:FAIRLEAD_SECRET_NONE": "", "": "",
 	} {
 		got, err := b.Secret(ref)
