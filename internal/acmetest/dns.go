@@ -62,11 +62,11 @@ func (n *names) ServeDNS(w dns.ResponseWriter, r *dns.Msg) {
 	n.mu.Lock()
 	for _, q := range r.Question {
 		name := strings.ToLower(strings.TrimSuffix(q.Name, "."))
-		if n.fails[name] {
-			answer.Rcode = dns.RcodeServerFailure
-		}
 		addrs, told := n.a[name]
-		if !told {
+		switch {
+		case n.fails[name]:
+			answer.Rcode, addrs = dns.RcodeServerFailure, nil
+		case !told:
 			addrs = []string{"127.0.0.1"}
 		}
 		for _, addr := range addrs {
