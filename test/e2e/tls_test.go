@@ -389,3 +389,26 @@ func (c *ca) client(dir, name string) {
 	cert, key := c.sign(&x509.Certificate{Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	c.write(dir, name, cert, key)
 }
+
+// Keys that cannot be saved are served from memory, and that is said.
+func TestADataDirectoryThatTakesNothingStopsNothing(t *testing.T) {
+	for name, flags := range map[string][]string{
+		"full":      {"--tmpfs=/var/lib/fairlead:size=4k"},
+		"read-only": {"-v=" + t.TempDir() + ":/var/lib/fairlead:ro"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr, https := freeAddr(t), freeAddr(t)
+			c := runImage(t, imageFairlead, append(flags, "--network=host", "-v="+socketPath()+":/var/run/docker.sock",
+				"-e=FAIRLEAD_HTTP="+addr, "-e=FAIRLEAD_HTTPS="+https, "-e=FAIRLEAD_LOG_FORMAT=json")...)
+			p := &secured{inContainer(t, c.ID, addr), https}
+			p.listens()
+			host := unique(t, "kept") + ".localhost"
+			runApp(t, label("host", host))
+			p.answers("-k", "https://"+host+"/")
+			if out, err := p.curl("-kv", "https://"+host+"/"); err != nil || !strings.Contains(out, "CN=Fairlead internal CA") {
+				t.Errorf("the certificate: %s %v, want one of the internal authority", out, err)
+			}
+			p.logged("could not be saved", "served from memory")
+		})
+	}
+}
