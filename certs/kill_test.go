@@ -72,7 +72,7 @@ func victim(dir string) {
 // costs at most one order more per host.
 func TestKilledAtRandomMoments(t *testing.T) {
 	t.Parallel()
-	const rounds, kills, perRound = 10, 20, 8
+	const rounds, kills, perRound = 2, 100, 40
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -100,12 +100,12 @@ func TestKilledAtRandomMoments(t *testing.T) {
 			v.look(hosts, seen)
 		}
 		cmd := v.start(hosts)
-		deadline := time.After(4 * time.Minute) // a validation that met a dead process is paid for with a minute
+		deadline := time.After(4 * time.Minute) // an order or a validation that met a dead process is paid for with a minute
 		for tick := time.NewTicker(20 * time.Millisecond); v.look(hosts, seen) < perRound; {
 			select {
 			case <-tick.C:
 			case <-deadline:
-				t.Fatalf("round %d: %d of %d hosts have a certificate four minutes after the last kill", round, v.look(hosts, seen), perRound)
+				t.Fatalf("round %d: %d of %d hosts have a certificate four minutes after the last kill\n%s", round, v.look(hosts, seen), perRound, v.begun())
 			}
 		}
 		v.kill(cmd)
@@ -145,6 +145,17 @@ func (v *victims) kill(cmd *exec.Cmd) {
 	if v.err.Len() > 0 {
 		v.Fatalf("the process ended by itself (%v):\n%s", err, &v.err)
 	}
+}
+
+// begun is what is stored of orders that have not come to an end.
+func (v *victims) begun() (all string) {
+	files, _ := filepath.Glob(filepath.Join(v.dir, "tls", "acme", "*", "orders", "*.json"))
+	ledgers, _ := filepath.Glob(filepath.Join(v.dir, "tls", "acme", "*", "ledger.json"))
+	for _, file := range append(files, ledgers...) {
+		data, _ := os.ReadFile(file)
+		all += filepath.Base(file) + ": " + string(data) + "\n"
+	}
+	return all
 }
 
 // look notes which hosts have a certificate stored, and fails if one is gone,

@@ -28,10 +28,17 @@ type begun struct {
 	Lost  int       `json:"lost,omitempty"` // orders before it of which no answer is known
 }
 
-const (
-	lostPause = 10 * time.Minute   // after the second order that was lost
-	keepBegun = 7 * 24 * time.Hour // what authorities keep an order for (RFC 8555, 7.1.3: expires)
-)
+// lostPause is the wait after an order of which no answer is known: a process
+// that is killed again and again orders no more often.
+func lostPause(lost int) time.Duration {
+	if lost == 1 {
+		return 30 * time.Second // less than what follows a failure anyway
+	}
+	return 10 * time.Minute
+}
+
+// keepBegun is what authorities keep an order for (RFC 8555, 7.1.3: expires).
+const keepBegun = 7 * 24 * time.Hour
 
 // Order gets a certificate for host, with a fresh P-256 key, and returns both as
 // PEM, key first. An order that an earlier process began and did not finish is
@@ -129,8 +136,8 @@ func (i *Issuer) takeUp(ctx context.Context, client *acme.Client, host string) (
 	case age > keepBegun || age < -keepBegun:
 		return begun{}, nil, nil
 	case b.URL == "":
-		if b.Lost++; b.Lost > 1 && age < lostPause {
-			return b, nil, &Fault{RetryAfter: lostPause - age, Message: "this process ended twice in the middle of an order for " + host + ", so the next one waits"}
+		if b.Lost++; age < lostPause(b.Lost) {
+			return b, nil, &Fault{RetryAfter: lostPause(b.Lost) - age, Message: "whether " + i.name + " heard of the last order for " + host + " is not known, so the next one waits"}
 		}
 		return begun{Lost: b.Lost}, nil, nil
 	}
@@ -143,9 +150,20 @@ func (i *Issuer) takeUp(ctx context.Context, client *acme.Client, host string) (
 	}
 	if o.Status == acme.StatusInvalid {
 		i.Done(host)
-		return begun{}, nil, nil
+		return begun{}, nil, i.failedMeanwhile(host, o)
 	}
 	return b, o, nil
+}
+
+// failedMeanwhile words an order that came to nothing while no process waited for
+// it. Authorities count it as any other.
+func (i *Issuer) failedMeanwhile(host string, o *acme.Order) *Fault {
+	f := &Fault{Message: i.name + " gave up the order for " + host + " while the proxy did not run"}
+	if o.Error != nil {
+		f = i.refused(host, o.Error)
+	}
+	f.Scope, f.Validation = OfHost, true
+	return f
 }
 
 // begin orders anew. What is needed to take the order up is kept before the

@@ -85,6 +85,9 @@ func TestADeathInMidOrderCostsNoOrder(t *testing.T) {
 					t.Error("the first process: no error")
 				}
 				s.ca.SetFault(nil)
+				if kind == "order" {
+					s.age("a.example.com", time.Minute)
+				}
 				data, err := s.issuer().Order(t.Context(), "a.example.com", HTTP01)
 				if err != nil {
 					t.Fatalf("the next process: %v", err)
@@ -99,6 +102,30 @@ func TestADeathInMidOrderCostsNoOrder(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A validation that met no process any more counts as any other that failed.
+func TestAnOrderThatFailedMeanwhileCounts(t *testing.T) {
+	s := newSite(t, acmetest.Options{})
+	s.ca.SetDNS("a.example.com", "127.0.0.99") // where nobody listens
+	s.ca.SetFault(func(kind string, n int) *acmetest.Fault {
+		if kind == "authz" && n > 1 {
+			return &acmetest.Fault{Cut: true}
+		}
+		return nil
+	})
+	s.fault(s.issuer(func(c *Config) { c.Timeout = 3 * time.Second }), "a.example.com")
+	s.ca.SetFault(nil)
+	if f := s.fault(s.issuer(), "a.example.com"); !f.Validation || f.Scope != OfHost || f.Fix == "" {
+		t.Errorf("the next process: %+v, want a failed validation of the host", f)
+	}
+	if got := s.ca.Orders("a.example.com"); got != 1 {
+		t.Errorf("%d orders, want 1", got)
+	}
+	s.ca.SetDNS("a.example.com", "127.0.0.1")
+	if _, err := s.issuer().Order(t.Context(), "a.example.com", HTTP01); err != nil {
+		t.Errorf("the one after it: %v", err)
 	}
 }
 
@@ -120,7 +147,7 @@ func TestUntilDoneTheSameOrderIsFetched(t *testing.T) {
 
 // Orders of which no answer is known are counted: a process that dies at just
 // that point again and again must not order again and again.
-func TestASecondLostOrderWaits(t *testing.T) {
+func TestLostOrdersWait(t *testing.T) {
 	s := newSite(t, acmetest.Options{})
 	s.ca.SetFault(func(kind string, n int) *acmetest.Fault {
 		if kind == "order" {
@@ -128,13 +155,16 @@ func TestASecondLostOrderWaits(t *testing.T) {
 		}
 		return nil
 	})
-	s.fault(s.issuer(), "a.example.com")
-	s.fault(s.issuer(), "a.example.com")
-	if f := s.fault(s.issuer(), "a.example.com"); f.Scope != OfHost || f.RetryAfter < time.Minute {
-		t.Errorf("third try: %+v, want it to wait", f)
-	}
-	if got := s.ca.Orders("a.example.com"); got != 2 {
-		t.Errorf("%d orders, want 2", got)
+	for n, wait := range []time.Duration{30 * time.Second, 10 * time.Minute, 10 * time.Minute} {
+		s.fault(s.issuer(), "a.example.com")
+		f := s.fault(s.issuer(), "a.example.com")
+		if got := s.ca.Orders("a.example.com"); got != n+1 {
+			t.Errorf("%d orders, want %d", got, n+1)
+		}
+		if f.Scope != OfHost || f.RetryAfter > wait || f.RetryAfter < wait-20*time.Second {
+			t.Errorf("after %d lost orders: %+v, want the host to wait %s", n+1, f, wait)
+		}
+		s.age("a.example.com", wait)
 	}
 }
 

@@ -59,7 +59,8 @@ type world struct {
 	fail   func(host string, n int) error // nil is none
 	reach  func(host string) error
 	checks int
-	by     acme.Challenge
+	by     acme.Challenge // of the check
+	asked  acme.Challenge // of the last order
 }
 
 // newWorld must be called in a bubble.
@@ -74,7 +75,7 @@ func newWorld(t testing.TB, dir string) *world {
 			w.checks++
 			if w.reach != nil {
 				if err := w.reach(host); err != nil {
-					return "", err
+					return w.by, err
 				}
 			}
 			return w.by, nil
@@ -84,9 +85,10 @@ func newWorld(t testing.TB, dir string) *world {
 	return w
 }
 
-func (w *world) order(_ context.Context, host string, _ acme.Challenge) ([]byte, error) {
+func (w *world) order(_ context.Context, host string, by acme.Challenge) ([]byte, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.asked = by
 	w.orders[host] = append(w.orders[host], time.Now())
 	if w.fail != nil {
 		if err := w.fail(host, len(w.orders[host])); err != nil {

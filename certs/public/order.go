@@ -209,7 +209,7 @@ func (c *Certificates) preflight(ctx context.Context, h *host, forced bool) (by 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if forced || c.book.Hosts[h.name].Unchecked {
-		return acme.HTTP01, true, true
+		return cmp.Or(by, acme.HTTP01), true, true
 	}
 	f := faultOf(err)
 	if f.Message != h.fault.Message {

@@ -39,7 +39,8 @@ type Checker struct {
 
 // Check returns the challenge by which host can be validated: HTTP-01 if every
 // address of host answers over port 80, else TLS-ALPN-01 if every one does over
-// port 443. Its error is an *acme.Fault.
+// port 443. Its error is an *acme.Fault; it comes with the challenge that is left
+// if there is one only.
 func (c *Checker) Check(ctx context.Context, host string) (acme.Challenge, error) {
 	addrs, err := c.resolve(ctx, host)
 	if err != nil {
@@ -50,6 +51,9 @@ func (c *Checker) Check(ctx context.Context, host string) (acme.Challenge, error
 		if plain = c.every(ctx, host, addrs, c.overHTTP); plain == nil {
 			return acme.HTTP01, nil
 		}
+	}
+	if !c.Plain && !c.TLS {
+		return "", &acme.Fault{Message: "no listener is open by which an authority could reach " + host, Fix: "open --http or --https"}
 	}
 	if c.TLS {
 		if err := c.every(ctx, host, addrs, c.overTLS); err == nil || plain == nil {
@@ -91,7 +95,7 @@ func (c *Checker) every(ctx context.Context, host string, addrs []netip.Addr, as
 		cancel()
 		if err != nil {
 			if failed++; first == nil {
-				first, at = err, addr
+				first, at = err, addr.Unmap()
 			}
 		}
 	}
@@ -128,14 +132,11 @@ func (c *Checker) overHTTP(ctx context.Context, host string, addr netip.Addr) er
 		return unreached(host, addr, port, err)
 	}
 	if res.StatusCode != http.StatusOK || string(body) != nonce {
-		what := fmt.Sprintf("status %d", res.StatusCode)
+		what := fmt.Sprintf(" (status %d", res.StatusCode)
 		if server := res.Header.Get("Server"); server != "" {
 			what += ", Server: " + label.Shown(server)
 		}
-		return &acme.Fault{
-			Message: fmt.Sprintf("%s resolves to %s, where something else than this proxy answers port %s (%s)", host, addr, port, what),
-			Fix:     "let " + host + " resolve to this machine, or forward port " + port + " of that address to it",
-		}
+		return strange(host, addr, port, what+")")
 	}
 	return nil
 }
@@ -153,17 +154,32 @@ func (c *Checker) overTLS(ctx context.Context, host string, addr netip.Addr) err
 		InsecureSkipVerify: true, // what is compared is the certificate itself
 	}}
 	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(addr.String(), port))
+	if answered(err) {
+		return strange(host, addr, port, "")
+	}
 	if err != nil {
 		return unreached(host, addr, port, err)
 	}
 	defer conn.Close()
 	if !conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Equal(cert.Leaf) {
-		return &acme.Fault{
-			Message: fmt.Sprintf("%s resolves to %s, where something else than this proxy answers port %s", host, addr, port),
-			Fix:     "let " + host + " resolve to this machine, or forward port " + port + " of that address to it",
-		}
+		return strange(host, addr, port, "")
 	}
 	return nil
+}
+
+// answered reports whether a handshake failed because of what came back.
+func answered(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	_, noTLS := errors.AsType[tls.RecordHeaderError](err)
+	return ok && op.Op == "remote error" || noTLS // which crypto/tls calls an alert
+}
+
+// strange words an answer that is not ours.
+func strange(host string, addr netip.Addr, port, what string) *acme.Fault {
+	return &acme.Fault{
+		Message: fmt.Sprintf("%s resolves to %s, where something else than this proxy answers port %s%s", host, addr, port, what),
+		Fix:     "let " + host + " resolve to this machine, or forward port " + port + " of that address to it",
+	}
 }
 
 // unreached words a connection that did not come about.

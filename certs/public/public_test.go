@@ -191,6 +191,23 @@ func TestARetryThatWorksMakesTheCheckUnnecessary(t *testing.T) {
 	})
 }
 
+// Without plain HTTP only one challenge is left, whatever the check says.
+func TestARetryOrdersByTheChallengeThatIsLeft(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.by = acme.TLSALPN01
+		w.reach = func(string) error { return errors.New("timed out") }
+		c, _ := w.run("a.example.com")
+		after(time.Minute)
+		if err := c.Retry("a.example.com"); err != nil {
+			t.Fatal(err)
+		}
+		after(time.Second)
+		if w.asked != acme.TLSALPN01 {
+			t.Errorf("ordered by %q, want %q", w.asked, acme.TLSALPN01)
+		}
+	})
+}
+
 func TestAFaultOfTheAuthorityHoldsAllBack(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		down := true

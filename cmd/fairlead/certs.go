@@ -115,7 +115,7 @@ func day(t time.Time) string {
 
 // distance says how far t is ahead: "in 29d", "in 40s".
 func distance(t, now time.Time) string {
-	d := t.Sub(now)
+	d := t.Sub(now).Round(time.Second)
 	switch {
 	case t.IsZero():
 		return "–"
@@ -124,5 +124,5 @@ func distance(t, now time.Time) string {
 	case d >= 48*time.Hour:
 		return fmt.Sprintf("in %dd", int(d.Hours()/24))
 	}
-	return "in " + d.Round(time.Second).String()
+	return "in " + d.String()
 }

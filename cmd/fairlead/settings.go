@@ -234,18 +234,23 @@ func flagError(err error) error {
 // prefixText is what --label-prefix may be: labels are cut at their first dot.
 var prefixText = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
+func isName(h spec.Host) bool {
+	_, addr := h.Addr()
+	return h.Kind == spec.ExactHost && !addr
+}
+
 // check refuses values that every type of flag lets through, and brings hosts
 // into the form in which they are compared.
 func (s *settings) check() error {
 	if !prefixText.MatchString(s.labelPrefix) {
 		return fmt.Errorf("--label-prefix %q: want letters, digits, - and _", s.labelPrefix)
 	}
-	if h, err := spec.ParseHostPattern(s.domain); err != nil || h.Kind != spec.ExactHost {
+	if h, err := spec.ParseHostPattern(s.domain); err != nil || !isName(h) {
 		return fmt.Errorf("--domain %s: want a host name such as example.com", s.domain)
 	}
 	for i, text := range s.internalNames {
 		h, err := spec.ParseHostPattern(strings.TrimPrefix(strings.TrimPrefix(text, "*"), "."))
-		if err != nil || h.Kind != spec.ExactHost {
+		if err != nil || !isName(h) {
 			return fmt.Errorf("--internal-names %s: want a name such as lan or corp.example.com", text)
 		}
 		s.internalNames[i] = h.Text
