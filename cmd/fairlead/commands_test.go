@@ -128,12 +128,16 @@ func TestRoutesCommand(t *testing.T) {
 	p := w.start()
 	p.await("app.test", 200, "shop-web-1 ")
 	w.engine.Stop(stopped)
-	p.await("stopped.test", 503, "")
-	out, err := command("routes", "--admin", p.admin.Socket)
+	var out string
+	var err error
+	eventually(t, "routes says that the container was stopped", func() bool {
+		out, err = command("routes", "--admin", p.admin.Socket)
+		return err != nil || strings.Contains(out, "exited with code 0 after SIGTERM")
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"app.test", "app.test/x", "shop/web", "serving", "shop-web-1 127.", "ready", "stopped.test", "no-endpoint", "exited with code 0 after SIGTERM",
+	for _, want := range []string{"app.test", "app.test/x", "shop/web", "serving", "shop-web-1 127.", "ready", "stopped.test", "no-endpoint",
 		"typo.test", "refused", `did you mean "fairlead.allow"`, "PROBLEMS", "conflict", "NOT ROUTED", "shop-web-run-1: one-off"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("routes lacks %q:\n%s", want, out)

@@ -139,12 +139,16 @@ func (p *proxy) awaitReady() {
 	eventually(p, "ready", func() bool { return p.ready() == nil && p.accepts() })
 }
 
+// accepts reports whether every entry point does.
 func (p *proxy) accepts() bool {
-	c, err := net.Dial("tcp", p.addr)
-	if err == nil {
+	for _, addr := range p.addrs {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			return false
+		}
 		c.Close()
 	}
-	return err == nil
+	return true
 }
 
 var stderr sync.Mutex // guards os.Stderr, to which newProcess logs

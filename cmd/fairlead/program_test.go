@@ -82,7 +82,7 @@ func (w *world) execute(env []string, args ...string) (*program, *proxy) {
 	data := filepath.Join(w.dir, "data"+strconv.Itoa(int(subnets.Add(1))))
 	args = append([]string{"run", "--docker-host", w.engine.Host(), "--http", addr, "--data-dir", data, "--log-format", "json"}, args...)
 	x := execute(w, env, args...)
-	p := &proxy{TB: w.TB, addr: addr, access: "", args: args}
+	p := &proxy{TB: w.TB, addr: addr, addrs: map[string]string{"http": addr}, args: args}
 	p.admin.Socket = filepath.Join(data, "admin.sock")
 	p.client = p.newClient()
 	w.Cleanup(p.client.CloseIdleConnections)

@@ -96,7 +96,13 @@ func (c *tlsClient) ask(host, path string) (status int, body string, err error) 
 func (p *proxy) verified(host string, roots *x509.CertPool) *x509.Certificate {
 	p.Helper()
 	c := p.over(host, true, &tls.Config{RootCAs: roots})
-	status, body, err := c.ask(host, "/")
+	var status int
+	var body string
+	var err error
+	eventually(p, "the app of "+host+" was found listening", func() bool {
+		status, body, err = c.ask(host, "/")
+		return status != http.StatusServiceUnavailable
+	})
 	if err != nil || status != http.StatusOK {
 		p.Fatalf("https://%s/: %d %q, %v; want 200, verified", host, status, body, err)
 	}
