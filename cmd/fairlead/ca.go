@@ -26,19 +26,21 @@ func caCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "ca", Short: "Print the root certificate of the internal authority (PEM)", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			client, err := f.client(c)
-			if err != nil {
-				return err
-			}
-			var v rootView
-			if err := client.Get(c.Context(), "ca", nil, &v); err != nil {
-				return err
-			}
+			v, err := f.root(c)
 			fmt.Fprint(c.OutOrStdout(), v.PEM)
-			return nil
+			return err
 		},
 	}
 	f.add(c)
 	c.AddCommand(caHelpCommand())
 	return c
+}
+
+// root asks the proxy for its root.
+func (f *clientFlags) root(c *cobra.Command) (v rootView, err error) {
+	client, err := f.client(c)
+	if err != nil {
+		return v, err
+	}
+	return v, client.Get(c.Context(), "ca", nil, &v)
 }

@@ -16,12 +16,8 @@ func caHelpCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "install-help", Short: "Say per system how to make clients trust the internal authority", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			client, err := f.client(c)
+			v, err := f.root(c)
 			if err != nil {
-				return err
-			}
-			var v rootView
-			if err := client.Get(c.Context(), "ca", nil, &v); err != nil {
 				return err
 			}
 			return printInstallHelp(c.OutOrStdout(), v)
