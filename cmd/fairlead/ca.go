@@ -42,5 +42,6 @@ func (f *clientFlags) root(c *cobra.Command) (v rootView, err error) {
 	if err != nil {
 		return v, err
 	}
-	return v, client.Get(c.Context(), "ca", nil, &v)
+	err = client.Get(c.Context(), "ca", nil, &v)
+	return v, err
 }

@@ -50,6 +50,8 @@ type Engine struct {
 	serial     int
 	history    []message // the last ones, for since
 	streams    map[*stream]bool
+	opening    int        // streams that were answered and are not in streams yet
+	opened     *sync.Cond // that opening is less
 	replay     *state // answers instead of the model
 	server     *http.Server
 	faults     map[string]*fault
@@ -115,6 +117,7 @@ func fresh() *Engine {
 		containers: map[string]*Container{}, networks: map[string]*Network{}, services: map[string]*Service{}, streams: map[*stream]bool{},
 		faults: map[string]*fault{}, calls: map[Call]int{}, min: "1.12", max: "1.41",
 	}
+	e.opened = sync.NewCond(&e.mu)
 	e.AddNetwork(Network{Name: "bridge", Subnet: "172.17.0.0/16"})
 	return e
 }

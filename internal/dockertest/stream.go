@@ -98,10 +98,14 @@ func (e *Engine) close(s *stream) {
 // Cut ends all event streams, as a socket proxy does after its time limit.
 func (e *Engine) Cut() { e.CutAfter(0) }
 
-// CutAfter ends each open event stream when it has brought n more events.
+// CutAfter ends each open event stream when it has brought n more events. A
+// stream is open once its client knows of it.
 func (e *Engine) CutAfter(n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for e.opening > 0 {
+		e.opened.Wait()
+	}
 	for s := range e.streams {
 		if s.left = n; n == 0 {
 			e.close(s)
@@ -124,6 +128,9 @@ func (e *Engine) serveEvents(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	e.mu.Lock()
+	e.opening++
+	e.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
 	flush := w.(http.Flusher).Flush
@@ -157,6 +164,8 @@ func (e *Engine) subscribe(s *stream, since string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.streams[s] = true
+	e.opening--
+	e.opened.Broadcast()
 	sec, nano, _ := strings.Cut(since, ".")
 	n, err := strconv.ParseInt(sec, 10, 64)
 	if err != nil {
