@@ -52,7 +52,7 @@ type Engine struct {
 	streams    map[*stream]bool
 	opening    int        // streams that were answered and are not in streams yet
 	opened     *sync.Cond // that opening is less
-	replay     *state // answers instead of the model
+	replay     *state     // answers instead of the model
 	server     *http.Server
 	faults     map[string]*fault
 	calls      map[Call]int
