@@ -21,7 +21,7 @@ type Line struct {
 	Host     string    `json:"host"`
 	Route    string    `json:"route"`
 	Source   string    `json:"source"` // "file", "acme", "internal", "off", "none"
-	State    string    `json:"state"`  // "valid", "waiting", "ordering", "failed", "expired", "unused", "off", "none"
+	State    string    `json:"state"`  // "valid", "waiting", "ordering", "failed", "expired", "unused", "off", "refused", "none"
 	NotAfter time.Time `json:"not_after,omitzero"`
 	Next     time.Time `json:"next,omitzero"` // when something is tried next
 	Error    string    `json:"error,omitempty"`
@@ -90,6 +90,9 @@ func (c *Certificates) linesOf(hosts []spec.TLSHost) []Line {
 			l.Source, l.State = "off", "off"
 		case h.Policy.Mode == spec.TLSFile:
 			l.file(c.files.Certificate(h.Policy), c.cfg.Now())
+		case h.Refused:
+			l.Source, l.State = "none", "refused"
+			l.Error, l.Fix = "every route of the host is refused, so nothing is ordered for it", "see fairlead routes"
 		default:
 			c.find(&l, h, states)
 		}

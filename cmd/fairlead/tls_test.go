@@ -208,3 +208,24 @@ func TestTLSExpiredAndDisorderedFiles(t *testing.T) {
 		t.Errorf("certs says %+v, want expired and what to do", l)
 	}
 }
+
+// For a host whose routes are refused nothing is ordered, and certs says that
+// rather than what would be true of an open one.
+func TestTLSRefusedHostsGetNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.run(labelled("nokey", "host=www.example.com", "tls=file:/run/secrets/a.pem"), nil)
+	w.run(labelled("local", "host=pub.example.org", "tls=internal"), nil)
+	p := w.start("--https", withTLS, "--acme-directory", "https://acme.invalid/dir")
+	for host, label := range map[string]string{"www.example.com": "names no key", "pub.example.org": "the internal authority may not sign pub.example.org"} {
+		if l := p.certLine(host); l.Source != "none" || l.State != "refused" || !strings.Contains(l.Error, "refused") {
+			t.Errorf("%s: %+v, want none, refused", host, l)
+		}
+		if text := p.view().problem("wrong-value") + p.view().problem("not-in-internal-ca"); !strings.Contains(text, label) {
+			t.Errorf("routes says %q, want %q", text, label)
+		}
+	}
+	if text := p.view().problem("no-certificate"); text != "" {
+		t.Errorf("a refused route has a second problem: %s", text)
+	}
+}
