@@ -27,28 +27,33 @@ func (c *Certificates) Admits(policy spec.TLSPolicy, conn *tls.ConnectionState) 
 	return clients != nil && clients.Signed(conn)
 }
 
-// Trusted reports whether name gets a certificate that clients trust without
-// having installed anything, and Expected whether it will: by a file of its own
-// or by a public authority.
-func (c *Certificates) Standing(name string) (expected, trusted bool) {
+// Standing says what is to be expected of HTTPS for name. A file or a public
+// authority makes it trusted, whichever route it comes from.
+func (c *Certificates) Standing(name string) spec.Standing {
 	host, known := c.cfg.Lookup(name)
-	if !known {
-		return false, false
+	if !known || host.Policy.Mode == spec.TLSOff {
+		return spec.Untrusted
 	}
-	switch host.Policy.Mode {
-	case spec.TLSOff:
-		return false, false
-	case spec.TLSFile:
-		return true, c.valid(c.files.Certificate(host.Policy))
-	case spec.TLSAuto:
-		if c.files.Covering(spec.Host{Text: name}) != nil {
-			return true, true
+	if host.Policy.Mode == spec.TLSFile {
+		return c.standing(c.files.Certificate(host.Policy))
+	}
+	if host.Policy.Mode == spec.TLSAuto {
+		if cert := c.files.Covering(spec.Host{Text: name}); cert != nil {
+			return c.standing(cert)
 		}
 	}
 	if c.cfg.Names.Authority(host.Host, host.Policy.Mode) != spec.PublicAuthority {
-		return false, false
+		return spec.Untrusted
 	}
-	return true, c.valid(c.public.Certificate(host.Host.Text))
+	return c.standing(c.public.Certificate(host.Host.Text))
+}
+
+// standing is that of a host which cert is for, nil while there is none.
+func (c *Certificates) standing(cert *tls.Certificate) spec.Standing {
+	if c.valid(cert) {
+		return spec.Trusted
+	}
+	return spec.Expected
 }
 
 func (c *Certificates) valid(cert *tls.Certificate) bool {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/fairlead/fairlead/internal/logtest"
 	"github.com/fairlead/fairlead/spec"
 )
 
@@ -159,7 +160,7 @@ func TestRoutesFileThatIsMissingAtTheStart(t *testing.T) {
 
 func runFile(t *testing.T, path string) (*watch, *RoutesFile) {
 	t.Helper()
-	w := &watch{t: t, logs: &logs{}, changed: make(chan struct{})}
+	w := &watch{t: t, logs: &logtest.Buffer{}, changed: make(chan struct{})}
 	f := &RoutesFile{Path: path, Log: zerolog.New(w.logs), Quiet: 10 * time.Millisecond}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)

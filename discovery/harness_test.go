@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
@@ -14,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fairlead/fairlead/internal/dockertest"
+	"github.com/fairlead/fairlead/internal/logtest"
 	"github.com/fairlead/fairlead/spec"
 )
 
@@ -26,35 +26,18 @@ const patience = 10 * time.Second
 type watch struct {
 	t    *testing.T
 	d    *Docker
-	logs *logs
+	logs *logtest.Buffer
 
 	mu      sync.Mutex // guards the rest
 	snaps   []spec.Snapshot
 	changed chan struct{}
 }
 
-type logs struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // run watches e until the test ends. By default no list comes to the rescue of
 // what events should have told.
 func run(t *testing.T, e *dockertest.Engine, change func(*Config)) *watch {
 	t.Helper()
-	w := &watch{t: t, logs: &logs{}, changed: make(chan struct{})}
+	w := &watch{t: t, logs: &logtest.Buffer{}, changed: make(chan struct{})}
 	c := Config{
 		Log:        zerolog.New(w.logs).Level(zerolog.DebugLevel),
 		SelfID:     func() string { return "" },

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/fairlead/fairlead/exchange"
+	"github.com/fairlead/fairlead/spec"
 )
 
 // TestPlainHTTP goes through everything the label http can meet.
@@ -20,7 +21,7 @@ func TestPlainHTTP(t *testing.T) {
 	for _, policy := range []string{"", "redirect", "serve", "refuse"} {
 		for _, clientCA := range []string{"", "\ttls.client-ca: file:/a.pem\n"} {
 			for _, port := range []string{"443", "8443", ""} {
-				for _, standing := range []Standing{Untrusted, Expected, Trusted} {
+				for _, standing := range []spec.Standing{spec.Untrusted, spec.Expected, spec.Trusted} {
 					if policy == "serve" && clientCA != "" {
 						continue // exclude each other: spec.Parse refuses the route
 					}
@@ -51,21 +52,21 @@ func TestPlainHTTP(t *testing.T) {
 	}
 }
 
-func plainWant(policy string, clientCA bool, port string, standing Standing) string {
-	redirects := policy == "redirect" || policy == "" && standing != Untrusted || clientCA
+func plainWant(policy string, clientCA bool, port string, standing spec.Standing) string {
+	redirects := policy == "redirect" || policy == "" && standing != spec.Untrusted || clientCA
 	switch {
 	case policy == "refuse", clientCA && port == "":
 		return "403"
 	case !redirects || port == "":
 		return "200 /a?b"
 	}
-	status := map[bool]string{true: "308 ", false: "307 "}[standing == Trusted]
+	status := map[bool]string{true: "308 ", false: "307 "}[standing == spec.Trusted]
 	return status + map[string]string{"443": "https://app.ex/a?b", "8443": "https://app.ex:8443/a?b"}[port]
 }
 
 func TestRedirectsToHTTPSKeepTheTarget(t *testing.T) {
 	w, certs := secure(t, "8443")
-	certs.standing = Trusted
+	certs.standing = spec.Trusted
 	w.read("web web@shop\n\thost: app.ex, 192.0.2.7, [2001:db8::1]\n\tpath: /\n")
 	w.turn()
 	for _, target := range []string{"/", "/?", "/a?b=1&c=%zz;d", "/%41%2F%5c%3B%25", "/ä/\xff", "/a;b=c", "//evil.test/x", "/a?u=https://evil.test/", "/'\"<>|{}^`", "/..."} {
@@ -87,7 +88,7 @@ func TestRedirectsToHTTPSKeepTheTarget(t *testing.T) {
 // Redirects keep method and body: on the wire too, for every method.
 func TestRedirectsToHTTPSOnTheWire(t *testing.T) {
 	w, certs := secure(t, "443")
-	certs.standing = Expected
+	certs.standing = spec.Expected
 	w.read("web web@shop\n\thost: 127.0.0.1\n")
 	w.turn()
 	s := httptest.NewServer(&exchange.Arrival{Entry: "http", CloseChunked: true, Next: w.live})
@@ -114,7 +115,7 @@ func TestRedirectsToHTTPSOnTheWire(t *testing.T) {
 // A redirect leads to an entry point that the route listens on.
 func TestListenRestrictsRedirectsToHTTPS(t *testing.T) {
 	w, certs := secure(t, "443")
-	certs.standing = Trusted
+	certs.standing = spec.Trusted
 	var asked []string
 	inner := w.env.HTTPSPort
 	w.env.HTTPSPort = func(entry string, listen []string) string {
@@ -156,7 +157,7 @@ func TestPlainHTTPWithoutCertificates(t *testing.T) {
 func TestPlainHTTPWithoutAHost(t *testing.T) {
 	for labels, want := range map[string]int{"\thttp: redirect\n": 200, "\thttp: refuse\n": 403, "\ttls.client-ca: file:/a.pem\n": 403} {
 		w, certs := secure(t, "443")
-		certs.standing = Trusted
+		certs.standing = spec.Trusted
 		w.read("web web@shop\n\thost: *\n" + labels)
 		w.turn()
 		r := httptest.NewRequest("GET", "/", nil)

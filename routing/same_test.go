@@ -23,7 +23,7 @@ func TestACompiledChangeIsTheSameAsAFreshTable(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w, certs := secure(t, "443")
 			w.env.NewPool = newEnv(nil).NewPool // endpoints that count as ready
-			certs.broken, certs.standing = ".gone", Expected
+			certs.broken, certs.standing = ".gone", spec.Expected
 			w.claims.Share = func(host string) bool { return host == "shared.ex" }
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			for step := range 15 {
@@ -47,7 +47,7 @@ func TestAChangeOfTLSAloneIsTheSameAsAFreshTable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w, certs := secure(t, "443")
 			w.env.NewPool = newEnv(nil).NewPool
-			certs.broken, certs.standing = ".gone", Expected
+			certs.broken, certs.standing = ".gone", spec.Expected
 			w.read("older a@shop\n\thost: a.ex, *.ex\nyounger b@shop\n\thost: a.ex/x\n")
 			w.compareFresh("at first")
 			for _, line := range append(slices.Clone(tlsLabels), tlsLabels...) {

@@ -20,17 +20,8 @@ type Certificates interface {
 	// signed the client's certificate.
 	Admits(policy spec.TLSPolicy, conn *tls.ConnectionState) bool
 	// Standing says what is to be expected of HTTPS for host.
-	Standing(host string, policy spec.TLSPolicy) Standing
+	Standing(host string) spec.Standing
 }
-
-// Standing is what is to be expected of HTTPS for a host.
-type Standing uint8
-
-const (
-	Untrusted Standing = iota // a certificate of the internal authority, or none
-	Expected                  // a trusted certificate is on its way
-	Trusted                   // a trusted certificate is served
-)
 
 // bars answers r if the connection it came by is not what its host and its route
 // ask for, and reports whether it did. That comes before anything is said about
@@ -127,20 +118,20 @@ func (t *Table) plainHTTP(w http.ResponseWriter, r *http.Request, got *Result) b
 // overPlainHTTP returns what a request for host on the plain entry point entry
 // gets, one of spec.PlainServe, PlainRefuse and PlainRedirect; the last with the
 // port to send it to.
-func (t *Table) overPlainHTTP(host, entry string, got *Result) (policy, port string, standing Standing) {
+func (t *Table) overPlainHTTP(host, entry string, got *Result) (policy, port string, standing spec.Standing) {
 	asks, own := &got.tls.Policy, &spec.Route{}
 	if got.route != nil {
 		own = got.route.spec
 	}
 	secret := asks.ClientCA != "" || own.TLS.ClientCA != ""
 	if !secret && (got.route == nil || own.PlainHTTP == spec.PlainServe) {
-		return spec.PlainServe, "", Untrusted
+		return spec.PlainServe, "", spec.Untrusted
 	}
 	// Without a host there is nowhere to send to.
 	if off := asks.Mode == spec.TLSOff || own.TLS.Mode == spec.TLSOff; !off && host != "" {
-		port, standing = t.https(host, entry, *asks, own.Listen)
+		port, standing = t.https(host, entry, own.Listen)
 	}
-	redirect := secret || own.PlainHTTP == spec.PlainRedirect || own.PlainHTTP == spec.PlainDefault && standing != Untrusted
+	redirect := secret || own.PlainHTTP == spec.PlainRedirect || own.PlainHTTP == spec.PlainDefault && standing != spec.Untrusted
 	switch {
 	case own.PlainHTTP == spec.PlainRefuse, secret && port == "":
 		return spec.PlainRefuse, "", standing
@@ -152,15 +143,15 @@ func (t *Table) overPlainHTTP(host, entry string, got *Result) (policy, port str
 
 // https returns by which port a client of entry reaches host over HTTPS, "" if by
 // none, and what is to be expected there.
-func (t *Table) https(host, entry string, policy spec.TLSPolicy, listen []string) (port string, standing Standing) {
+func (t *Table) https(host, entry string, listen []string) (port string, standing spec.Standing) {
 	if t.env.Certificates == nil || t.env.HTTPSPort == nil {
-		return "", Untrusted
+		return "", spec.Untrusted
 	}
-	return t.env.HTTPSPort(entry, listen), t.env.Certificates.Standing(host, policy)
+	return t.env.HTTPSPort(entry, listen), t.env.Certificates.Standing(host)
 }
 
 // toHTTPS redirects r.
-func toHTTPS(w http.ResponseWriter, r *http.Request, port string, standing Standing) {
+func toHTTPS(w http.ResponseWriter, r *http.Request, port string, standing spec.Standing) {
 	h := w.Header()
 	h.Set("Location", httpsURL(exchange.Of(r).Host, port)+r.RequestURI)
 	h.Set("Cache-Control", "no-store")
@@ -177,8 +168,8 @@ func httpsURL(host, port string) string {
 
 // redirectStatus is for good once a trusted certificate is served: before, a
 // browser that remembers it would be stuck with one that it does not trust.
-func redirectStatus(standing Standing) int {
-	if standing == Trusted {
+func redirectStatus(standing spec.Standing) int {
+	if standing == spec.Trusted {
 		return http.StatusPermanentRedirect
 	}
 	return http.StatusTemporaryRedirect

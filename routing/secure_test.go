@@ -18,7 +18,7 @@ import (
 // reference that tls.client-ca names.
 type fakeCertificates struct {
 	broken   string // what it ends in cannot be read
-	standing Standing
+	standing spec.Standing
 }
 
 func (f *fakeCertificates) Check(policy spec.TLSPolicy) error {
@@ -37,12 +37,7 @@ func (f *fakeCertificates) Admits(policy spec.TLSPolicy, conn *tls.ConnectionSta
 	return policy.ClientCA == "" || len(conn.PeerCertificates) > 0 && conn.PeerCertificates[0].Issuer.CommonName == policy.ClientCA
 }
 
-func (f *fakeCertificates) Standing(_ string, policy spec.TLSPolicy) Standing {
-	if policy.Mode == spec.TLSOff {
-		return Untrusted
-	}
-	return f.standing
-}
+func (f *fakeCertificates) Standing(string) spec.Standing { return f.standing }
 
 // handshake is a connection by TLS 1.3 for the name sni, with a certificate that
 // clientCA signed, "" for none.
@@ -243,7 +238,7 @@ r r@shop
 // answered where both are met, and told so.
 func TestRoutesOfOneHostThatDiffer(t *testing.T) {
 	w, certs := secure(t, "443")
-	certs.standing = Trusted
+	certs.standing = spec.Trusted
 	w.read(differingRoutes)
 	table := w.turn()
 	w.wants(`
@@ -287,7 +282,7 @@ func TestRoutesOfOneHostThatDiffer(t *testing.T) {
 // answers has.
 func TestTheMostSpecificPatternSaysWhatIsAsked(t *testing.T) {
 	w, certs := secure(t, "443")
-	certs.standing = Trusted
+	certs.standing = spec.Trusted
 	w.read("api api@shop\n\thost: a.ex/api\n\ttls.client-ca: file:/a.pem\nwild wild@shop\n\thost: *.ex\nany any@shop\n\thost: *\n\ttls.client-ca: file:/b.pem\n")
 	w.turn()
 	w.wants(`
@@ -381,7 +376,7 @@ c c@shop
 // for the client's certificate.
 func TestForwardedProtoOfTrustedProxies(t *testing.T) {
 	w, certs := secure(t, "443")
-	certs.standing = Trusted
+	certs.standing = spec.Trusted
 	w.read("a a@shop\n\thost: app.ex\n\troute.mtls.host: mtls.ex\n\troute.mtls.tls.client-ca: file:/a.pem\n\troute.refuse.host: refuse.ex\n\troute.refuse.http: refuse\n\troute.off.host: off.ex\n\troute.off.tls: off\n")
 	w.turn()
 	w.wants(`
@@ -400,7 +395,7 @@ func TestForwardedProtoOfTrustedProxies(t *testing.T) {
 // A refused route says that it is refused, and nothing of how to reach it.
 func TestRefusedRoutesAreNotRedirected(t *testing.T) {
 	w, certs := secure(t, "443")
-	certs.standing = Trusted
+	certs.standing = spec.Trusted
 	w.read("web web@shop\n\thost: a.ex\n\tallow: x\n\ttls.client-ca: file:/a.pem\n\troute.bad.host: b.ex\n\troute.bad.tls: atuo\n\troute.both.host: c.ex\n\troute.both.http: serve\n\troute.redir.host: d.ex\n\troute.redir.http: redirect\n")
 	w.turn()
 	for _, host := range []string{"a.ex", "b.ex", "c.ex", "d.ex"} {

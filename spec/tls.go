@@ -40,6 +40,15 @@ type TLSHost struct {
 	Refused          bool   // every route of it is refused: nothing is ordered for it
 }
 
+// Standing is what is to be expected of HTTPS for a host.
+type Standing uint8
+
+const (
+	Untrusted Standing = iota // a certificate of the internal authority, or none
+	Expected                  // one that clients trust is on its way
+	Trusted                   // one that clients trust, without having installed anything, is served
+)
+
 var _ = register(label.Declare(label.Kind{
 	Name: "tls", Section: label.SectionTLS, Slot: label.TLS, Inherit: label.AsPolicy, FailClosed: true,
 	Doc: "Where the certificate comes from, and what is asked of clients.",

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fairlead/fairlead/exchange"
+	"github.com/fairlead/fairlead/internal/logtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -294,7 +295,7 @@ func TestClientGone(t *testing.T) {
 }
 
 func TestBatchWritesOnRunAndAtTheEnd(t *testing.T) {
-	dst := &sharedBuffer{}
+	dst := &logtest.Buffer{}
 	b := NewBatch(dst)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
@@ -315,23 +316,6 @@ func TestBatchWritesOnRunAndAtTheEnd(t *testing.T) {
 	if got, want := dst.String(), strings.Repeat("0123456789\n", 8000); got != want || b.Dropped() != 0 {
 		t.Errorf("got %d bytes, want %d; dropped %d", len(got), len(want), b.Dropped())
 	}
-}
-
-type sharedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *sharedBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *sharedBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // A destination that is stuck holds up nobody and costs a bounded memory.

@@ -17,11 +17,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/fairlead/fairlead/internal/logtest"
 	"github.com/fairlead/fairlead/spec"
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
@@ -38,32 +38,15 @@ type room struct {
 	*Files
 	t       testing.TB
 	dir     string
-	logs    *logs
+	logs    *logtest.Buffer
 	changed atomic.Int64 // calls of Changed
 	clock   atomic.Int64 // what is added to the time
 	reads   atomic.Int64 // calls of Secret
 }
 
-type logs struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func newRoom(t testing.TB, change func(*Config)) *room {
 	t.Helper()
-	r := &room{t: t, dir: t.TempDir(), logs: &logs{}}
+	r := &room{t: t, dir: t.TempDir(), logs: &logtest.Buffer{}}
 	read := secretsBelow(r.dir)
 	c := Config{
 		Secret: func(ref string) ([]byte, error) { r.reads.Add(1); return read(ref) },

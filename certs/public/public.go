@@ -190,7 +190,7 @@ func (c *Certificates) Retry(name string) error {
 	defer c.mu.Unlock()
 	h := c.hosts[name]
 	if h == nil {
-		err := fmt.Errorf("no certificate is ordered for %s: it is no public host of a route, or has a certificate of its own", label.Shown(name))
+		err := fmt.Errorf("no certificate is ordered for %s: it is no public host of a route, or has another certificate; fairlead certs shows which", label.Shown(name))
 		if near := label.Nearest(name, maps.Keys(c.hosts)); near != "" {
 			err = fmt.Errorf("%w; did you mean %s?", err, near)
 		}

@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/fairlead/fairlead/internal/logtest"
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 )
@@ -147,23 +147,8 @@ func files(t *testing.T, dir, pattern string) []string {
 	return found
 }
 
-// A journal is a log that can be read while it is written.
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
-}
+// A journal is a log of which tests ask what it says.
+type journal struct{ logtest.Buffer }
 
 // want checks how many lines of the log contain text.
 func (j *journal) want(t *testing.T, n int, text string) {

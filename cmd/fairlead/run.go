@@ -282,7 +282,7 @@ func (p *process) handleSignals(signals <-chan os.Signal, drain func()) {
 	for sig := range signals {
 		switch {
 		case sig == syscall.SIGHUP:
-			p.log.Info().Msg("nothing to reload: labels and the routes file are watched")
+			p.log.Info().Msg("nothing to reload: labels, the routes file and certificates are watched")
 		case sig == syscall.SIGUSR1:
 			if err := p.sink.Reopen(); err != nil {
 				p.log.Error().Err(err).Msg("access log could not be opened again")

@@ -10,7 +10,6 @@ import (
 
 	"github.com/fairlead/fairlead/certs"
 	"github.com/fairlead/fairlead/certs/acme"
-	"github.com/fairlead/fairlead/routing"
 	"github.com/fairlead/fairlead/server"
 	"github.com/fairlead/fairlead/spec"
 )
@@ -62,7 +61,7 @@ func (p *process) wireCertificates(points []server.EntryPoint) error {
 	if err != nil {
 		return err
 	}
-	p.watch.env.Certificates = forRouting{p.certs}
+	p.watch.env.Certificates = p.certs
 	p.watch.env.HTTPSPort = p.httpsPort
 	p.watch.swapped = p.certs.Update
 	return nil
@@ -100,23 +99,6 @@ func (p *process) httpsPort(entry string, listen []string) string {
 func portOf(addr string) string {
 	_, port, _ := net.SplitHostPort(addr)
 	return port
-}
-
-// forRouting is the room of certificates as routing asks it.
-type forRouting struct{ *certs.Certificates }
-
-var _ routing.Certificates = forRouting{}
-
-// Standing is that of the host, whose policy certs looks up itself: a covering
-// file may be another route's.
-func (c forRouting) Standing(host string, _ spec.TLSPolicy) routing.Standing {
-	switch expected, trusted := c.Certificates.Standing(host); {
-	case trusted:
-		return routing.Trusted
-	case expected:
-		return routing.Expected
-	}
-	return routing.Untrusted
 }
 
 // byProtocol returns the engine for what a handshake agreed on, nil for the
