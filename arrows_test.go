@@ -28,6 +28,7 @@ var arrows = []struct{ from, to, why string }{
 
 	{"routing", "label", "the schema is put together from the kinds of the rooms below"},
 	{"routing", "spec", "a table is a spec compiled"},
+	{"routing", "internal/statefile", "the ledger of claims outlives the process"},
 	{"routing", "routing/build", "what a kind gets when a route is built"},
 	{"routing", "routing/middleware", "the chain of a route"},
 	{"routing", "routing/backend", "the end of a route"},
@@ -41,7 +42,9 @@ var arrows = []struct{ from, to, why string }{
 	{"routing/backend", "label", "each kind declares its labels"},
 	{"routing/backend", "spec", "a redirect has to know the expressions of its route"},
 	{"routing/upstream", "routing/balance", "how an endpoint is picked"},
+	{"routing/balance", "label", "each method is a value of the one label it declares"},
 	{"routing/upstream", "spec", "endpoints are the spec's"},
+	{"routing/upstream", "label", "labels say how load is shared"},
 
 	{"certs", "spec", "which certificate a host gets is decided by its policy"},
 	{"certs", "label", "what is wrong with a certificate is shown as a Problem"},

@@ -8,12 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
+	"sync"
 	"time"
 )
 
@@ -24,8 +23,8 @@ const (
 	maxAnswer = 64 << 20
 )
 
-// Server answers GET /NAME from Sources, POST /NAME from Actions, GET /health
-// and GET /ready. Its fields must not change while it runs.
+// Server answers GET /NAME from Sources, POST /NAME from Actions and Sessions,
+// GET /health and GET /ready. Its fields must not change while it runs.
 type Server struct {
 	// Sources return what is shown as JSON under their name. They are called
 	// by several goroutines at once.
@@ -33,8 +32,14 @@ type Server struct {
 	// Actions change something and return what came of it. They too are called
 	// by several goroutines at once.
 	Actions map[string]func(*http.Request) (any, error)
+	// Sessions read what a request for one says and return what then talks with
+	// the other side, for as long as it likes; when the context ends, the session
+	// is closed under it.
+	Sessions map[string]func(*http.Request) (talk func(context.Context, *Session), err error)
 	// Ready returns why the proxy cannot serve yet. nil means it always can.
 	Ready func() error
+
+	talking sync.RWMutex // held for reading by each session
 }
 
 // A Status is an error that is answered with a status of its own instead of 500.
@@ -46,64 +51,13 @@ type Status struct {
 func (s Status) Error() string { return s.Err.Error() }
 func (s Status) Unwrap() error { return s.Err }
 
-// Listen opens socket, mode 0600, in a directory that is made, 0700, if there
-// is none. A socket on which nobody answers, left by a process that was killed,
-// is replaced; with a live one it is an error.
-func Listen(socket string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(socket), 0o700); err != nil {
-		return nil, fmt.Errorf("admin socket: %w", err)
-	}
-	if err := removeStale(socket); err != nil {
-		return nil, err
-	}
-	// The mode is set on the socket before it gets a name, so that there is no
-	// moment at which another user could open it.
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		var err error
-		if cerr := c.Control(func(fd uintptr) { err = private(fd) }); cerr != nil {
-			return cerr
-		}
-		return err
-	}}
-	ln, err := lc.Listen(context.Background(), "unix", socket)
-	if err != nil {
-		return nil, fmt.Errorf("admin socket: %w", err)
-	}
-	if err := os.Chmod(socket, 0o600); err != nil {
-		ln.Close()
-		return nil, fmt.Errorf("admin socket: %w", err)
-	}
-	return ln, nil
-}
-
-func removeStale(socket string) error {
-	info, err := os.Lstat(socket)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return nil
-	case err != nil:
-		return fmt.Errorf("admin socket: %w", err)
-	case info.Mode().Type() != os.ModeSocket:
-		return fmt.Errorf("admin socket: %s exists and is no socket", socket)
-	}
-	c, err := net.DialTimeout("unix", socket, time.Second)
-	if err == nil {
-		c.Close()
-		return fmt.Errorf("another fairlead is running on %s: stop it, or choose another --admin and --data-dir", socket)
-	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("admin socket: %w", err)
-	}
-	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("admin socket: %w", err)
-	}
-	return nil
-}
-
-// Serve answers on ln until ctx ends. It closes ln, which removes the socket.
+// Serve answers on ln until ctx ends and the last session has returned. It
+// closes ln, which removes the socket.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	defer s.talking.Lock() // none begins from then on
 	srv := &http.Server{
 		Handler:           s,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       timeout,
 		WriteTimeout:      timeout,
@@ -124,7 +78,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := strings.TrimPrefix(r.URL.Path, "/")
-	source, action := s.Sources[name], s.Actions[name]
+	source, action, session := s.Sources[name], s.Actions[name], s.Sessions[name]
 	switch {
 	case name == "health" && reads(r):
 		answer(w, http.StatusOK, state{"up"})
@@ -135,8 +89,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case action != nil && r.Method == http.MethodPost:
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		call(w, r, action)
-	case source != nil || action != nil || name == "health" || name == "ready":
-		w.Header().Set("Allow", allow(source != nil || action == nil, action != nil))
+	case session != nil && r.Method == http.MethodPost:
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		s.begin(w, r, session)
+	case source != nil || action != nil || session != nil || name == "health" || name == "ready":
+		w.Header().Set("Allow", allow(source != nil || action == nil && session == nil, action != nil || session != nil))
 		answer(w, http.StatusMethodNotAllowed, failure{"method " + r.Method + " is not allowed on /" + name})
 	default:
 		answer(w, http.StatusNotFound, failure{unknown + name})
@@ -192,14 +149,38 @@ func (s *Server) ready(w http.ResponseWriter) {
 func call(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any, error)) {
 	v, err := f(r)
 	if err != nil {
-		code := http.StatusInternalServerError
-		if s := (Status{}); errors.As(err, &s) {
-			code = s.Code
-		}
-		answer(w, code, failure{err.Error()})
+		refuse(w, err)
 		return
 	}
 	answer(w, http.StatusOK, v)
+}
+
+func refuse(w http.ResponseWriter, err error) {
+	code := http.StatusInternalServerError
+	if s := (Status{}); errors.As(err, &s) {
+		code = s.Code
+	}
+	answer(w, code, failure{err.Error()})
+}
+
+// begin opens a session if f has one for r.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, f func(*http.Request) (func(context.Context, *Session), error)) {
+	talk, err := f(r)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	if !s.talking.TryRLock() {
+		refuse(w, Status{http.StatusServiceUnavailable, errors.New("it is stopping")})
+		return
+	}
+	defer s.talking.RUnlock()
+	io.Copy(io.Discard, r.Body) // nothing but the session is on the connection from here on
+	hold(w, func(session *Session) {
+		leave := context.AfterFunc(r.Context(), func() { session.conn.Close() })
+		defer leave()
+		talk(r.Context(), session)
+	})
 }
 
 const unknown = "nothing is shown under /"

@@ -35,6 +35,10 @@ type Config struct {
 	// and Hosts all of them. Handshakes and requests call Lookup: it must not block.
 	Lookup func(name string) (spec.TLSHost, bool)
 	Hosts  func() []spec.TLSHost
+	// Reached, if set, is closed when who connects to the entry points reaches this
+	// process. Nothing is ordered before: the authority would find nobody, or
+	// somebody else.
+	Reached <-chan struct{}
 	// Changed is called when Check may answer differently than before.
 	Changed func()
 	Log     zerolog.Logger
@@ -57,6 +61,7 @@ type Certificates struct {
 	authority string // of public names, "" if none is used
 
 	update chan struct{}   // holds one
+	stored chan struct{}   // closed by follow
 	bare   map[string]bool // hosts that nobody vouches for; of follow's goroutine
 
 	mu       sync.Mutex            // guards sessions
@@ -72,7 +77,7 @@ func New(c Config) (*Certificates, error) {
 	}
 	out := &Certificates{
 		cfg: c, store: storage.Open(filepath.Join(c.DataDir, "tls"), c.Log), answers: &acme.Answers{},
-		update: make(chan struct{}, 1), sessions: map[demands]*sessions{},
+		update: make(chan struct{}, 1), stored: make(chan struct{}), sessions: map[demands]*sessions{},
 	}
 	var err error
 	if out.stopGap, err = localca.StopGap(c.Now()); err != nil {
@@ -119,20 +124,39 @@ func (c *Certificates) Run(ctx context.Context) error {
 	var group errgroup.Group
 	group.Go(func() error { return c.store.Run(ctx) })
 	group.Go(func() error { return c.files.Run(ctx) })
-	group.Go(func() error { return c.public.Run(ctx) })
+	group.Go(func() error { return c.order(ctx) })
 	group.Go(func() error { return c.rotate(ctx) })
 	group.Go(func() error { return c.follow(ctx) })
 	return group.Wait()
 }
 
+// order has public certificates ordered and renewed until ctx ends.
+func (c *Certificates) order(ctx context.Context) error {
+	if c.cfg.Reached != nil {
+		select {
+		case <-c.cfg.Reached:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return c.public.Run(ctx)
+}
+
+// Stored returns what is closed once the certificates that are stored for the
+// hosts of the first live table are in use. Until then handshakes may get the
+// stop-gap instead.
+func (c *Certificates) Stored() <-chan struct{} { return c.stored }
+
 // follow keeps in step with the live table.
 func (c *Certificates) follow(ctx context.Context) error {
+	inUse := sync.OnceFunc(func() { close(c.stored) })
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-c.update:
 			c.use(c.cfg.Hosts())
+			inUse()
 		}
 	}
 }
@@ -175,6 +199,9 @@ func (c *Certificates) Check(policy spec.TLSPolicy) error { return c.files.Check
 
 // Root returns the internal authority's root in PEM.
 func (c *Certificates) Root() []byte { return c.local.Root() }
+
+// ReadAgain has the files that users bring read again. It does not block.
+func (c *Certificates) ReadAgain() { c.files.Again() }
 
 // Retry orders for host now, whatever failed before.
 func (c *Certificates) Retry(host string) error { return c.public.Retry(host) }

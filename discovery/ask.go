@@ -152,7 +152,7 @@ func (l *loop) learn(it *item, f facts, byList bool) {
 		l.log.Info().Str("container", it.name).Str("signal", signalName(it.signal)).
 			Msg("container ignored its stop signal and was taken back")
 		l.draining.delete(it.id)
-		it.signal = 0
+		it.parting = parting{}
 	}
 	if !it.full || it.status != f.status || !f.started.Equal(it.started) {
 		l.log.Debug().Str("container", f.name).Str("state", f.status).Time("started", f.started).Msg("container inspected")

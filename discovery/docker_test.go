@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -320,6 +321,9 @@ func TestIgnoredStopSignalIsTakenBack(t *testing.T) {
 	}
 	if n := e.Count(dockertest.Inspect); n != 1 {
 		t.Errorf("%d inspects, want 1", n)
+	}
+	if want := `"signal":"SIGTERM","message":"container ignored its stop signal and was taken back"`; !strings.Contains(w.logs.String(), want) {
+		t.Errorf("want %s in the log:\n%s", want, w.logs)
 	}
 }
 

@@ -225,6 +225,7 @@ func (l *loop) leave(it *item, c change) {
 		return
 	case onDie:
 		l.draining.delete(it.id)
+		l.parted(it, c.code)
 		it.ended(c.code)
 	case onPause:
 		it.status = "paused"
@@ -241,30 +242,5 @@ func (l *loop) leave(it *item, c change) {
 		}
 	}
 	l.log.Debug().Str("container", it.name).Str("state", it.status).Msg("container left")
-	l.now()
-}
-
-// told starts the drain if the signal is one that asks the container to stop.
-// Others, HUP above all, are its own affair.
-func (l *loop) told(it *item, c change) {
-	stop := it.stopSignal
-	if stop == 0 {
-		stop = sigTERM
-	}
-	if c.signal != stop && c.signal != sigKILL {
-		return
-	}
-	if !it.run() {
-		it.early = c // between its start and the inspect that shows it
-		return
-	}
-	it.signal = c.signal
-	grace := it.stopTimeout
-	if grace == 0 {
-		grace = l.timing.Stop
-	}
-	l.draining.set(it.id, time.Now().Add(grace+l.timing.DrainGrace))
-	it.overdue = false
-	l.log.Debug().Str("container", it.name).Str("signal", signalName(c.signal)).Msg("container told to stop")
 	l.now()
 }

@@ -36,6 +36,9 @@ type RoutesFile struct {
 	Log    zerolog.Logger
 	Quiet  time.Duration // wait for so much silence before reading (200 ms)
 	Poll   time.Duration // between looks at file systems that tell nothing (10 s)
+	// Again, if set, has the file read at once for each value received, whether
+	// or not it seems to have changed.
+	Again <-chan struct{}
 
 	mu     sync.Mutex // guards status
 	status RoutesStatus
@@ -108,6 +111,8 @@ func (f *RoutesFile) Run(ctx context.Context, publish func(spec.Snapshot)) error
 			if !f.settled() {
 				quiet.Reset(f.quiet())
 			}
+		case <-f.Again:
+			f.reload(publish)
 		case <-quiet.C:
 			if f.settled() {
 				f.reload(publish)

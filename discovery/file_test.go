@@ -162,6 +162,12 @@ func runFile(t *testing.T, path string) (*watch, *RoutesFile) {
 	t.Helper()
 	w := &watch{t: t, logs: &logtest.Buffer{}, changed: make(chan struct{})}
 	f := &RoutesFile{Path: path, Log: zerolog.New(w.logs), Quiet: 10 * time.Millisecond}
+	return w, w.follow(f)
+}
+
+// follow runs f until the test ends.
+func (w *watch) follow(f *RoutesFile) *RoutesFile {
+	t := w.t
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- f.Run(ctx, w.publish) }()
@@ -171,5 +177,23 @@ func runFile(t *testing.T, path string) (*watch, *RoutesFile) {
 			t.Errorf("Run = %v, want nil when its context ends", err)
 		}
 	})
-	return w, f
+	return f
+}
+
+func TestRoutesFileIsReadAgainWhenTold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "routes.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("a: {host: a.ex}")
+	w := &watch{t: t, logs: &logtest.Buffer{}, changed: make(chan struct{})}
+	again := make(chan struct{})
+	w.follow(&RoutesFile{Path: path, Log: zerolog.New(w.logs), Quiet: time.Hour, Poll: time.Hour, Again: again})
+	w.first()
+	write("b: {host: a.ex}")
+	again <- struct{}{}
+	w.until("the change", func(s spec.Snapshot) bool { return find(s, "b") != nil })
 }

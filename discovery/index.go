@@ -10,17 +10,18 @@ import (
 // with ten thousand containers none may walk all of them. It also notes whose
 // workloads are to be built anew.
 type index struct {
-	items   map[string]*item // by id
-	called  multi            // by name, and by the first digits of the id
-	guests  multi            // that joined a network namespace, by what they call its owner
-	kin     multi            // by succession
-	late    multi            // those of kin that are gone
-	tasks   multi            // of Swarm services, by the service's id
+	items   map[string]*item       // by id
+	called  multi                  // by name, and by the first digits of the id
+	guests  multi                  // that joined a network namespace, by what they call its owner
+	kin     multi                  // by succession
+	late    multi                  // those of kin that are gone
+	tasks   multi                  // of Swarm services, by the service's id
+	ignored map[string]ignoredStop // by succession, of those in kin
 	altered []*item
 }
 
 func newIndex() index {
-	return index{items: map[string]*item{}, called: multi{}, guests: multi{}, kin: multi{}, late: multi{}, tasks: multi{}}
+	return index{items: map[string]*item{}, called: multi{}, guests: multi{}, kin: multi{}, late: multi{}, tasks: multi{}, ignored: map[string]ignoredStop{}}
 }
 
 // A multi holds the items that share a key.
@@ -47,13 +48,16 @@ func short(s string) string { return s[:min(12, len(s))] }
 // put replaces what the engine said of a container, which may be new. Nothing
 // else changes a name, labels, a mode or the time of creation.
 func (x *index) put(it *item, f facts) {
+	before := ""
 	if x.items[it.id] == it {
+		before = succession(it)
 		x.alter(it)
 		x.each(it, multi.remove)
 	}
 	it.facts = f
 	x.items[it.id] = it
 	x.each(it, multi.add)
+	x.abandon(before)
 	x.alter(it)
 }
 
@@ -62,7 +66,15 @@ func (x *index) drop(it *item) {
 	x.alter(it)
 	x.each(it, multi.remove)
 	x.late.remove(succession(it), it)
+	x.abandon(succession(it))
 	delete(x.items, it.id)
+}
+
+// abandon forgets what was seen of a succession that nobody belongs to any more.
+func (x *index) abandon(key string) {
+	if len(x.kin[key]) == 0 {
+		delete(x.ignored, key)
+	}
 }
 
 // each does the same with every place an item has in the index.

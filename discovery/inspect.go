@@ -35,7 +35,8 @@ type facts struct {
 	mode        string // network mode
 	places      []place
 	stopSignal  int           // 0 if unknown
-	stopTimeout time.Duration // 0: the engine's default
+	stopTimeout time.Duration // or engineDefault
+	launch      string        // what decides whether its app gets the stop signal
 	restarts    bool          // its restart policy starts it again after a crash
 	layer       string        // the directory that holds what it wrote, "" if the engine does not say
 	full        bool          // from an inspect
@@ -75,15 +76,14 @@ func fromInspect(c container.InspectResponse) (f facts, ok bool) {
 		f.mode = string(c.HostConfig.NetworkMode)
 		f.restarts = !c.HostConfig.RestartPolicy.IsNone()
 	}
-	f.stopSignal = sigTERM
+	f.stopSignal, f.stopTimeout = sigTERM, engineDefault
 	if c.Config != nil {
 		f.labels = c.Config.Labels
 		f.stopSignal = cmp.Or(signalNumber(c.Config.StopSignal), sigTERM)
-		if c.Config.StopTimeout != nil && *c.Config.StopTimeout > 0 {
-			f.stopTimeout = time.Duration(*c.Config.StopTimeout) * time.Second
-		}
+		f.stopTimeout = stopTimeout(c.Config.StopTimeout)
 		f.exposed = exposed(c.Config.ExposedPorts)
 	}
+	f.launch = launch(c)
 	if c.NetworkSettings != nil {
 		f.published = published(c.NetworkSettings.Ports)
 		f.places = places(c.NetworkSettings.Networks)

@@ -16,8 +16,8 @@ type item struct {
 	all map[string]string // the labels in force: its own and those of its Swarm service
 	w   *spec.Workload    // as last published
 
+	parting           // of this run
 	touched uint64    // reading of the loop's clock at its last event: answers asked for earlier are out of date
-	signal  int       // it was told to stop with, in this run
 	oomed   bool      // the kernel killed one of its processes in this run
 	left    time.Time // when it was removed, zero if it was not
 	fails   int       // inspects that failed in a row
@@ -36,7 +36,7 @@ type item struct {
 func (it *item) gone() bool { return !it.left.IsZero() }
 
 // newRun forgets what was only true of the run before.
-func (it *item) newRun() { it.signal, it.oomed, it.agreed = 0, false, false }
+func (it *item) newRun() { it.parting, it.oomed, it.agreed = parting{}, false, false }
 
 // ended is the state after die. Whether its restart policy has another try is
 // a guess that the next list confirms.

@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 
@@ -53,8 +54,23 @@ func TestRecordings(t *testing.T) {
 				t.Errorf("%d inspects for %d events", n, events)
 			}
 			onlyGETs(t, e)
+			if got, want := w.ignoredStop(), map[string]spec.IgnoredStop{"ignored-stop": {Signal: "SIGTERM", After: time.Second}}[name]; got != want {
+				t.Errorf("ignored stop signal %v, want %v", got, want)
+			}
 		})
 	}
+}
+
+// ignoredStop is the last ignored stop signal of any workload published so far.
+func (w *watch) ignoredStop() (last spec.IgnoredStop) {
+	for _, s := range w.all() {
+		for _, x := range s.Workloads {
+			if x.IgnoredStop != (spec.IgnoredStop{}) {
+				last = x.IgnoredStop
+			}
+		}
+	}
+	return last
 }
 
 // differs compares a snapshot with recorded inspects.

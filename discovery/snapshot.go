@@ -91,6 +91,13 @@ func (l *loop) workload(it *item) *spec.Workload {
 		HostNet: it.mode == "host",
 	}
 	w.Reason = it.reason(w.State)
+	// Swarm keeps a service's stop_grace_period to itself.
+	if it.full && (it.stopTimeout != engineDefault || it.labels[taskOf] == "") {
+		w.StopTimeout = l.grace(it)
+	}
+	if seen, ok := l.ignored[succession(it)]; ok && seen.launch == it.launch {
+		w.IgnoredStop = seen.IgnoredStop
+	}
 	if it.id == l.selfID {
 		w.Source = spec.FromSelf
 	}

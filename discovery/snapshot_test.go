@@ -115,6 +115,14 @@ func (r *chaos) step() string {
 		l.selfIDs = []string{r.id()[:12]}
 		l.recognise()
 		return "self"
+	case n == 18:
+		id, at := r.id(), r.at()
+		for i, action := range []events.Action{"kill", "kill", "die"} { // docker stop, in vain or not
+			m := events.Message{Type: "container", Action: action, TimeNano: at.Add(time.Duration(i) * time.Second).UnixNano()}
+			m.Actor.ID, m.Actor.Attributes = id, map[string]string{"signal": []string{"15", pick(r, "9", "1"), ""}[i], "exitCode": pick(r, "0", "137")}
+			l.take(m)
+		}
+		return fmt.Sprintf("stop of %.4s", id)
 	case n == 17:
 		l.services.manager = pick(r, true, false)
 		l.servicesAnswered(answer{isServices: true, err: pick(r, nil, nil, errdefs.Unavailable(errors.New("a worker"))), services: []swarm.Service{r.service()}})
@@ -194,6 +202,11 @@ func (r *chaos) differs(s, before spec.Snapshot) string {
 	}
 	if len(s.Workloads)+len(want) > 0 && !reflect.DeepEqual(s.Workloads, want) {
 		return fmt.Sprintf("got\n%s\nwant\n%s", dump(s), dump(spec.Snapshot{Workloads: want}))
+	}
+	for key := range l.ignored {
+		if len(l.kin[key]) == 0 {
+			return fmt.Sprintf("an ignored stop signal of %q is remembered, where nobody is left", key)
+		}
 	}
 	if want := l.self(); !reflect.DeepEqual(s.Self, want) {
 		return fmt.Sprintf("self is %+v, want %+v", s.Self, want)

@@ -35,6 +35,11 @@ type Arrival struct {
 	// and does not say so: what stands behind it may be meant as its body
 	// (RFC 9112, 6.1).
 	CloseChunked bool
+	// Leaving, if set, reports whether answers are to be the last of their
+	// connections: HTTP/1 says so, and of HTTP/2 net/http makes a GOAWAY, behind
+	// which the streams there are go on. It is called by every request, so it
+	// must not block.
+	Leaving func() bool
 	// Answered, if set, is told of each request that Arrival answered itself,
 	// after the answer: the access log is behind Arrival and would miss them.
 	Answered func(*http.Request)
@@ -57,9 +62,9 @@ const allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 func (a *Arrival) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x, w, r := Begin(w, r)
 	x.Entry, x.EntryPort = a.Entry, a.EntryPort
-	last := a.CloseChunked && r.ProtoMajor == 1 && len(r.TransferEncoding) > 0
+	last := a.CloseChunked && r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 || a.Leaving != nil && a.Leaving()
 	if last {
-		x.OnHeader(func(_ int, h http.Header) { h.Set("Connection", "close") })
+		x.OnHeader(sayLast)
 	}
 	peer := a.meet(x, r)
 	switch refusal := a.read(x, r); {
@@ -75,6 +80,14 @@ func (a *Arrival) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if last {
 			x.Response.head() // an engine's own would not say close
 		}
+	}
+}
+
+// sayLast makes an answer the last of its connection. An upgraded one has no
+// more answers.
+func sayLast(status int, h http.Header) {
+	if status != http.StatusSwitchingProtocols {
+		h.Set("Connection", "close")
 	}
 }
 

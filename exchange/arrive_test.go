@@ -526,3 +526,28 @@ func TestOnlyConnectionsOfHTTP1AreClosed(t *testing.T) {
 		}
 	}
 }
+
+// A server that is leaving ends connections by their answers, whatever these
+// are, but for upgraded ones, which have no more.
+func TestAnswersOfAServerThatLeavesAreTheLast(t *testing.T) {
+	leaving := false
+	a := &Arrival{Leaving: func() bool { return leaving }}
+	for _, major := range []int{1, 2} {
+		for _, leaving = range []bool{false, true} {
+			r := get(t, "/", "a.ex", "")
+			r.ProtoMajor, r.ProtoMinor = major, 2-major
+			want := ""
+			if leaving {
+				want = "close"
+			}
+			if got := a.serve(t, r).res.Header.Get("Connection"); got != want {
+				t.Errorf("HTTP/%d, leaving %v: Connection %q, want %q", major, leaving, got, want)
+			}
+		}
+	}
+	h := http.Header{"Connection": {"Upgrade"}}
+	sayLast(http.StatusSwitchingProtocols, h)
+	if got := h.Get("Connection"); got != "Upgrade" {
+		t.Errorf("101 with Connection %q, want it as it was", got)
+	}
+}

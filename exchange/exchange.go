@@ -5,7 +5,10 @@
 package exchange
 
 import (
+	"bytes"
 	"context"
+	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -42,12 +45,24 @@ type Exchange struct {
 
 	// What was decided, for the log.
 	Route, Pool, Container, Endpoint string
-	Retries                          int
-	Code                             string // stable code of an answer the proxy gave itself: "no-route", "no-endpoint", "connect-failed", …
-	Cause                            error  // why
-	Quiet                            bool   // leave out of the access log
+	Retries                          int           // attempts after the first
+	Held                             time.Duration // how long it waited for an endpoint
+	Code                             string        // stable code of an answer the proxy gave itself: "no-route", "no-endpoint", "connect-failed", …
+	Cause                            error         // why
+	Quiet                            bool          // leave out of the access log
 
 	Timeouts *Timeouts // of the route, nil before one is chosen
+	// Further is how many other endpoints may be tried after the first: of the
+	// route, set with Timeouts.
+	Further int
+	// MayMove: a request that waits for an endpoint may be sent back, to be matched
+	// anew when its route has changed meanwhile.
+	MayMove bool
+	// Rivalled, with MayMove: it need not wait at all, for its route was ready when
+	// it was matched, and another one that matches the same may be now.
+	Rivalled bool
+	Moved    bool   // it was sent back; nothing was answered
+	Unsent   []byte // all of its body, if that was read before it was sent back
 
 	Response Writer
 }
@@ -59,6 +74,7 @@ type Timeouts struct {
 	Response time.Duration // from the end of the request to the first byte of the answer; not for upgrades
 	Idle     time.Duration // between bytes once the answer began or the connection was upgraded
 	Request  time.Duration // for the whole exchange
+	Hold     time.Duration // for an endpoint to become ready; unlike the others, 0 means not at all
 }
 
 type key struct{}
@@ -85,6 +101,15 @@ func Of(r *http.Request) *Exchange {
 	return r.Context().Value(key{}).(*Exchange)
 }
 
+// Find is Of for what may be used without a client too.
+func Find(r *http.Request) (x *Exchange, ok bool) {
+	if x, ok = r.Context().(*Exchange); ok {
+		return x, ok // as it mostly is
+	}
+	x, ok = r.Context().Value(key{}).(*Exchange)
+	return x, ok
+}
+
 // Path returns the path of r byte for byte as the client sent it (or as a
 // middleware rewrote it), without the query. The target of a request is its
 // RequestURI throughout; URL.Path is its decoded form and is not forwarded.
@@ -108,4 +133,35 @@ func Rewrite(r *http.Request, path string) *http.Request {
 	r2 := *r
 	SetPath(&r2, path)
 	return &r2
+}
+
+// A Bookmark is a request as it was before a route had its say.
+type Bookmark struct {
+	header http.Header // nil if it was not noted
+	hooks  int
+}
+
+// Bookmark notes r as it is, and that it may be sent back by a transport for
+// which it waits (MayMove). The header is copied only if that is likely.
+func (x *Exchange) Bookmark(r *http.Request, likely bool) Bookmark {
+	x.MayMove, x.Moved = true, false
+	b := Bookmark{hooks: len(x.Response.hooks)}
+	if likely {
+		b.header = r.Header.Clone()
+	}
+	return b
+}
+
+// Return makes r what it was at b, for another route. Where the header was not
+// noted it is left as the first route made it.
+func (x *Exchange) Return(r *http.Request, b Bookmark) {
+	if b.header != nil {
+		clear(r.Header)
+		maps.Copy(r.Header, b.header)
+	}
+	if x.Unsent != nil {
+		r.Body, x.Unsent = io.NopCloser(bytes.NewReader(x.Unsent)), nil
+	}
+	x.Response.hooks = x.Response.hooks[:b.hooks]
+	x.Route, x.Matched, x.Pool, x.Container, x.Endpoint, x.Quiet = "", "", "", "", "", false
 }

@@ -28,7 +28,7 @@ func oneHost(i, paths int, started time.Time) *spec.Unit {
 	owner := fmt.Sprintf("app%06d", i)
 	u := &spec.Unit{Owner: owner}
 	addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 80)
-	u.Pools = []*spec.Pool{{Key: owner + "/web:80", Endpoints: []spec.Endpoint{{ID: owner, Container: owner, StartedAt: started, State: spec.Running, Scheme: "http", Addr: addr, Weight: 1}}}}
+	u.Pools = []*spec.Pool{{Key: owner + "/web:80", Endpoints: []spec.Endpoint{{ID: owner, Container: owner, StartedAt: started, State: spec.Running, Scheme: "http", Addr: addr}}}}
 	for j := range paths {
 		r := &spec.Route{ID: fmt.Sprintf("%s/web.%d", owner, j), Owner: owner, Service: "web", Container: owner + "-web-1", ContainerID: owner, Created: started, Pool: owner + "/web:80"}
 		path := spec.Root
@@ -75,6 +75,26 @@ func BenchmarkMatchPath(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				t.Match(&q, nil)
+			}
+		})
+	}
+}
+
+// BenchmarkMatchCanary is a host that two versions share by lot, for a client with
+// a lot and for one that draws it.
+func BenchmarkMatchCanary(b *testing.B) {
+	for name, cookie := range map[string]string{"lot": "session=0123456789abcdef; fairlead_lot=4711; theme=dark", "none": ""} {
+		b.Run(name, func(b *testing.B) {
+			w := newWorld(b)
+			w.read("stable stable@shop\n\thost: app.ex\nbeta beta@shop\n\thost: app.ex\n\tcanary: 10%\n")
+			t := w.turn()
+			h := http.Header{"Cookie": {cookie}}
+			b.ReportAllocs()
+			for b.Loop() {
+				q := Query{Host: "app.ex", Path: "/some/page.html", Method: "GET", Header: h, Draw: drawLot}
+				if t.Match(&q, nil).route == nil {
+					b.Fatal("no route")
+				}
 			}
 		})
 	}
@@ -192,7 +212,7 @@ func TestMatchingCostsNoAllocation(t *testing.T) {
 	table := w.turn()
 	for _, url := range []string{"app.ex/", "app.ex/api/v1/x.html", "app.ex/x", "a.wild.ex/y", "other.ex/"} {
 		host, path, _ := strings.Cut(url, "/")
-		q := Query{Host: host, Path: "/" + path, Method: "POST", Header: http.Header{"X-Beta": {"2"}}}
+		q := Query{Host: host, Path: "/" + path, Method: "POST", Header: http.Header{"X-Beta": {"2"}}, Draw: drawLot}
 		if n := testing.AllocsPerRun(100, func() { table.Match(&q, nil) }); n != 0 {
 			t.Errorf("%s: %v allocations, want none", url, n)
 		}

@@ -1,16 +1,12 @@
 package routing
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/fairlead/fairlead/internal/statefile"
 )
 
 // Claims is the ledger of who holds which host. The first owner seen keeps it,
@@ -54,9 +50,6 @@ type tenure struct {
 	until time.Time // when a vanished owner's is free, zero otherwise
 }
 
-// unfinished matches the files that a Save cut short leaves.
-const unfinished = ".claims-*"
-
 // Load reads the ledger. A file that cannot be read is set aside under the
 // name it returns, and the ledger begins empty: who holds what is then decided
 // by age.
@@ -65,25 +58,9 @@ func (c *Claims) Load(now time.Time) (setAside string, err error) {
 	if c.File == "" {
 		return "", nil
 	}
-	if left, err := filepath.Glob(filepath.Join(filepath.Dir(c.File), unfinished)); err == nil {
-		for _, name := range left {
-			os.Remove(name)
-		}
-	}
-	data, err := os.ReadFile(c.File)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
 	var held map[string]claim
-	if err == nil {
-		err = json.Unmarshal(data, &held)
-	}
-	if err != nil {
-		setAside = c.File + ".unreadable"
-		if mv := os.Rename(c.File, setAside); mv != nil {
-			setAside = ""
-		}
-		return setAside, fmt.Errorf("read claims: %w", err)
+	if setAside, err := statefile.File(c.File).Load(&held); err != nil {
+		return setAside, err
 	}
 	for host, claim := range held {
 		if pattern, err := patternOf(host); err != nil || pattern.String() != host || claim.Owner == "" {
@@ -112,6 +89,14 @@ func (c *Claims) Changed() *Ledger {
 		return nil
 	}
 	c.dirty = false
+	return c.Ledger()
+}
+
+// Ledger returns the ledger as it is, nil if it is kept nowhere.
+func (c *Claims) Ledger() *Ledger {
+	if c.File == "" {
+		return nil
+	}
 	return &Ledger{c.File, maps.Clone(c.held)}
 }
 
@@ -127,27 +112,8 @@ func (c *Claims) Save() error {
 	return err
 }
 
-// Save writes the ledger to a temporary file, synced and then renamed.
-func (l *Ledger) Save() error {
-	data, err := json.MarshalIndent(l.held, "", "\t")
-	if err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(l.file), unfinished)
-	if err != nil {
-		return fmt.Errorf("write claims: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(append(data, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), l.file)
-	}
-	if err != nil {
-		return fmt.Errorf("write claims: %w", err)
-	}
-	return nil
-}
+// Save writes the ledger, whole or not at all.
+func (l *Ledger) Save() error { return statefile.File(l.file).Save(l.held) }
 
 // holder returns who holds host, and records it; want are those who want it
 // now.

@@ -33,7 +33,7 @@ func held(t *testing.T) *world {
 	w := newWorld(t)
 	w.serveApps()
 	w.claims.File = filepath.Join(t.TempDir(), "claims.json")
-	w.read("holder web@shop\n\thost: app.ex\n\tpath: /api\n")
+	w.read("holder web@shop\n\thost: app.ex\n\tpath: /api\n\thold: 0\n")
 	w.turn()
 	return w
 }

@@ -40,7 +40,7 @@ func Compile(prev *Table, sp spec.Spec, claims *Claims, env *Env, now time.Time)
 		}
 	}
 	c.next = &Table{
-		exact: c.prev.exact, wildcards: c.prev.wildcards, regexps: c.prev.regexps, any: c.prev.any, shared: c.prev.shared,
+		exact: c.prev.exact, wildcards: c.prev.wildcards, regexps: c.prev.regexps, any: c.prev.any, shared: c.prev.shared, contested: c.prev.contested,
 		specs: sp.Units, units: make([]*unit, 0, len(sp.Units)), requests: new(atomic.Int64), env: env,
 	}
 	c.units(sp.Units)
@@ -65,6 +65,7 @@ type compiler struct {
 	touched         map[spec.Host]*touch
 	copied          [shards]bool // shards of next that are its own
 	wildcardsCopied bool
+	contestedCopied bool
 	regexpsChanged  bool
 	resplit         map[string]bool // pools across owners, by key, whose parts in next are its own
 	changed         [][2]*route     // before and after, either may be nil
@@ -231,7 +232,15 @@ func equalRoutes(a, b *spec.Route) bool {
 	}
 	return x.ID == y.ID && x.Owner == y.Owner && x.Service == y.Service && x.Name == y.Name && x.Container == y.Container &&
 		x.ContainerID == y.ContainerID && x.Origin == y.Origin && x.Vanished == y.Vanished && x.Priority == y.Priority &&
-		x.Pool == y.Pool && x.TLS == y.TLS && x.TLSInDoubt == y.TLSInDoubt && x.PlainHTTP == y.PlainHTTP && x.LastResort == y.LastResort
+		x.Maintenance.Equal(y.Maintenance) && x.Pool == y.Pool && x.Canary == y.Canary && x.TLS == y.TLS && x.TLSInDoubt == y.TLSInDoubt && x.PlainHTTP == y.PlainHTTP && x.LastResort == y.LastResort
+}
+
+// sameLabels reports whether two routes of one id differ in nothing but the
+// containers behind them.
+func sameLabels(a, b *spec.Route) bool {
+	x := *b
+	x.Container, x.ContainerID, x.Created, x.Vanished = a.Container, a.ContainerID, a.Created, a.Vanished
+	return equalRoutes(a, &x)
 }
 
 // replace notes that after stands where before stood; either may be nil.
@@ -239,6 +248,9 @@ func (c *compiler) replace(before, after *route) {
 	if before != nil {
 		c.unlink(before)
 		c.next.retired = append(c.next.retired, before.build.Release)
+		if before.pool != nil && (after == nil || !sameLabels(before.spec, after.spec)) {
+			c.next.changed = append(c.next.changed, before.pool)
+		}
 	}
 	if after != nil {
 		c.link(after)

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -40,14 +41,16 @@ type world struct {
 	env     *Env
 	live    *Live
 	now     time.Time
+	control *spec.Control
 	made    int // containers so far: each is a minute younger than the one before
 	running map[string]*spec.Workload
+	dial    upstream.Dial // to what serves for all endpoints; nil before serveApps
 }
 
 func newWorld(t testing.TB) *world {
 	w := &world{
 		t: t, claims: &Claims{Grace: 10 * time.Minute}, live: &Live{}, now: epoch.Add(24 * time.Hour), running: map[string]*spec.Workload{},
-		parser: newParser(), env: newEnv(nil),
+		parser: newParser(), env: newEnv(nil), control: &spec.Control{},
 	}
 	return w
 }
@@ -75,6 +78,8 @@ func (w *world) serveApps() {
 		rw.Header().Set("X-Host", r.Host)
 		rw.Header().Set("X-Prefix", r.Header.Get("X-Forwarded-Prefix"))
 		rw.Header().Set("X-Beta-Got", r.Header.Get("X-Beta"))
+		body, _ := io.ReadAll(r.Body)
+		rw.Header().Set("X-Body", string(body))
 		if loc := r.URL.Query().Get("to"); loc != "" {
 			rw.Header()["Location"] = []string{loc}
 			rw.WriteHeader(http.StatusFound)
@@ -82,9 +87,10 @@ func (w *world) serveApps() {
 	}))
 	w.t.Cleanup(app.Close)
 	var d net.Dialer
-	w.env = newEnv(func(ctx context.Context, _, _ string) (net.Conn, error) {
+	w.dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return d.DialContext(ctx, "tcp", app.Listener.Addr().String())
-	})
+	}
+	w.env = newEnv(w.dial)
 	w.t.Cleanup(w.retireAll)
 }
 
@@ -108,7 +114,7 @@ func (w *world) turn() *Table {
 
 func (w *world) snapshot() spec.Snapshot {
 	all := slices.SortedFunc(maps.Values(w.running), func(a, b *spec.Workload) int { return cmp.Compare(a.ID, b.ID) })
-	return spec.Snapshot{Workloads: all, Self: spec.Self{HostNet: true, Bridges: true}}
+	return spec.Snapshot{Workloads: all, Self: spec.Self{HostNet: true, Bridges: true}, Control: w.control}
 }
 
 // read runs the containers that text describes: a line "NAME [SERVICE@PROJECT]
@@ -179,6 +185,29 @@ func (w *world) remove(name string) {
 	maps.DeleteFunc(w.running, func(_ string, c *spec.Workload) bool { return c.Name == name })
 }
 
+// drain has the container called name drained from now on, and maintain a route
+// under maintenance, both until a time, zero for ever. A second call undoes it.
+func (w *world) drain(name string, until time.Time) {
+	w.change(name, func(c *spec.Workload) {
+		w.control = &spec.Control{Drained: w.toggled(w.control.Drained, c.ID, until), Maintenance: w.control.Maintenance}
+	})
+}
+
+func (w *world) maintain(route string, until time.Time) {
+	w.control = &spec.Control{Drained: w.control.Drained, Maintenance: w.toggled(w.control.Maintenance, route, until)}
+}
+
+func (w *world) toggled(orders map[string]spec.Order, id string, until time.Time) map[string]spec.Order {
+	next := map[string]spec.Order{}
+	maps.Copy(next, orders)
+	if _, ordered := next[id]; ordered {
+		delete(next, id)
+	} else {
+		next[id] = spec.Order{Since: w.now, Until: until}
+	}
+	return next
+}
+
 // trusted is a proxy in front whose forwarding fields are believed.
 const trusted = "198.51.100.1"
 
@@ -195,6 +224,8 @@ func (w *world) ask(line string) *http.Response {
 	for _, word := range words[2:] {
 		name, value, _ := strings.Cut(word, "=")
 		switch name {
+		case "body":
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(value)), int64(len(value))
 		case "from":
 			r.RemoteAddr = value + ":1000"
 		case "entry":

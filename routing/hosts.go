@@ -222,8 +222,8 @@ func (h *hostTable) arrange(legs []*leg) {
 }
 
 // gather puts legs that match the same behind the first of them: blue and
-// green, or a mistake. Which of them serves is decided by who is ready; two
-// that run are a problem.
+// green, a canary, or a mistake. Which of them serves is decided by who is ready;
+// two that run and are no canaries are a problem.
 func (h *hostTable) gather(legs []*leg) []*leg {
 	if len(legs) < 2 {
 		return legs
@@ -242,8 +242,11 @@ func (h *hostTable) gather(legs []*leg) []*leg {
 	for _, key := range order {
 		group := groups[key]
 		h.rivalry(group)
+		split := h.split(group) // may put another one first
+		group[0].split = split
 		for _, l := range group[1:] {
-			l.equal = true
+			l.equal, h.contested = true, true
+			l.rivalled, group[0].rivalled = true, true
 		}
 		out = append(out, group...)
 	}
@@ -255,13 +258,13 @@ func (h *hostTable) rivalry(group []*leg) {
 	var first *route
 	for _, l := range group {
 		switch r := l.route; {
-		case !r.running || r == first:
+		case !r.running || r == first || r.spec.Canary.IsSet():
 		case first == nil:
 			first = r
 		case r.spec.Pool == "" || r.spec.Pool != first.spec.Pool:
 			h.problems = append(h.problems, spec.Problem{
 				Code: "conflict", Container: r.spec.Container, Route: r.spec.ID, Value: h.host.String() + l.path.Separate(),
-				Message: first.spec.ID + " has the same host and path, is older and runs too", Fix: "give one of them another path, a priority, or the same pool", Effect: label.Refused,
+				Message: first.spec.ID + " has the same host and path, is older and runs too", Fix: "give one of them another path, a priority, a canary, or the same pool", Effect: label.Refused,
 			})
 		}
 	}
@@ -270,6 +273,7 @@ func (h *hostTable) rivalry(group []*leg) {
 // put makes h the table of host in next, copying what next shares with prev.
 func (c *compiler) put(host spec.Host, h *hostTable) {
 	t := c.next
+	c.contest(host, h)
 	switch host.Kind {
 	case spec.ExactHost:
 		i := shardOf(host.Text)
@@ -290,6 +294,23 @@ func (c *compiler) put(host spec.Host, h *hostTable) {
 		}
 	case spec.AnyHost:
 		t.any = h
+	}
+}
+
+// contest notes whether several routes of h match the same.
+func (c *compiler) contest(host spec.Host, h *hostTable) {
+	is := h != nil && h.contested
+	if c.next.contested[host] == nil && !is {
+		return
+	}
+	if !c.contestedCopied {
+		c.next.contested, c.contestedCopied = maps.Clone(c.next.contested), true
+		if c.next.contested == nil {
+			c.next.contested = map[spec.Host]*hostTable{}
+		}
+	}
+	if delete(c.next.contested, host); is {
+		c.next.contested[host] = h
 	}
 }
 

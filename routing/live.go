@@ -36,8 +36,14 @@ func (l *Live) Swap(t *Table) {
 		commit()
 	}
 	old := l.table.Swap(t)
+	for _, p := range t.changed {
+		p.Shake()
+	}
+	for _, settle := range t.settled {
+		settle()
+	}
 	retired := t.retired
-	t.commit, t.retired = nil, nil
+	t.commit, t.settled, t.retired, t.changed = nil, nil, nil, nil
 	if old == nil {
 		return
 	}
@@ -68,23 +74,45 @@ func (l *Live) enter() *Table {
 }
 
 func (l *Live) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	for l.serve(w, r) { // it waited, and another table may know another way for it
+	}
+}
+
+// serve serves r by the live table; again tells that it is to be routed anew.
+func (l *Live) serve(w http.ResponseWriter, r *http.Request) (again bool) {
 	t := l.enter()
 	if t == nil {
 		exchange.Refuse(w, r, exchange.Refusal{Status: http.StatusServiceUnavailable, Code: "starting", Message: "The proxy has not read the list of containers yet.", RetryAfter: 1})
-		return
+		return false
 	}
 	requests := t.requests
 	defer requests.Add(-1)
-	t.ServeHTTP(w, r)
+	return t.serve(w, r)
 }
 
-// ServeHTTP routes r. Its order is that of docs/design.md.
-func (t *Table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// Shake has requests that wait for a pool look again whether another one,
+// which matches the same, is ready. It is called when any pool has become so.
+func (l *Live) Shake() {
+	if t := l.Table(); t != nil {
+		for _, h := range t.contested {
+			for _, l := range h.claims {
+				if l.route.pool != nil {
+					l.route.pool.Shake()
+				}
+			}
+		}
+	}
+}
+
+// serve routes r; again tells that it is to be routed anew. Its order is that
+// of docs/design.md.
+func (t *Table) serve(w http.ResponseWriter, r *http.Request) (again bool) {
 	x := exchange.Of(r)
 	path, query, _ := strings.Cut(r.RequestURI, "?")
 	q := Query{
 		Host: x.Host, Path: path, RawQuery: query, Method: r.Method, Header: r.Header,
 		Client: x.Client, ClientHidden: x.ClientHidden, Entry: x.Entry, EntryPort: x.EntryPort,
+		Draw: drawLot,
 	}
 	got := t.Match(&q, nil)
 	switch {
@@ -98,8 +126,25 @@ func (t *Table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		addSlash(w, r, path, query)
 	default:
 		x.Route, x.Matched = got.route.spec.ID, got.Matched
-		got.route.handler.ServeHTTP(w, r)
+		return got.serve(w, r, x, &q)
 	}
+	return false
+}
+
+// serve has the route of got answer. A request may have to wait for that. By the
+// time its turn comes, its route may have other labels, for example one that
+// protects it, or another route may be ready in its place: then it is as if it
+// came only now.
+func (got *Result) serve(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, q *Query) (again bool) {
+	ready := got.route.ready()
+	x.Rivalled = got.rivalled && ready
+	mark := x.Bookmark(r, !ready || got.rivalled)
+	q.keepLot(x)
+	got.route.handler.ServeHTTP(w, r)
+	if x.Moved {
+		x.Return(r, mark)
+	}
+	return x.Moved
 }
 
 // why words a 404 without telling what else is served here.

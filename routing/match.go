@@ -23,7 +23,12 @@ type Query struct {
 	ClientHidden bool
 	Entry        string // name of the entry point
 	EntryPort    string
+	// Draw draws the lot, 0 to spec.Lots-1, of a client that has none where a canary
+	// asks for it. Without it such clients get what is left by all canaries, and
+	// the same query matches the same.
+	Draw func() int
 
+	drawn   int    // the lot that Draw drew, counted from 1; 0 for none
 	decoded string // a reading of the path: Path is its canonical spelling, and expressions get both
 }
 
@@ -34,6 +39,8 @@ type Result struct {
 	Slash   bool   // the path lacks only the trailing slash
 	// TwoReadings: the path may be read as another one, and is refused.
 	TwoReadings bool
+	// rivalled: another route matches the same, and may answer in its place.
+	rivalled bool
 
 	tls *spec.TLSHost // what the host asks of TLS; nil if it has no route
 }
@@ -56,8 +63,8 @@ func (t *Trace) add(stage, route, outcome string) {
 	}
 }
 
-// Match returns the route for q. Serving and `explain` both use it: the latter
-// with a trace.
+// Match returns the route for q, which keeps the lot that it drew. Serving and
+// `explain` both use it: the latter with a trace.
 func (t *Table) Match(q *Query, tr *Trace) Result {
 	got := t.match(q, tr)
 	if plain(q.Path) {
@@ -69,6 +76,7 @@ func (t *Table) Match(q *Query, tr *Trace) Result {
 		return Result{TwoReadings: true, tls: got.tls}
 	}
 	other := *q
+	other.Draw = nil // no request is refused by chance
 	for _, other.decoded = range forms {
 		other.Path = canonical(other.decoded)
 		if res := t.match(&other, nil); res.route != got.route {
@@ -199,7 +207,7 @@ func shardOf(host string) uint8 { return uint8(maphash.String(hostSeed, host)) }
 func (h *hostTable) find(q *Query, owner string, tr *Trace) (Result, bool) {
 	if h.exactPaths != nil {
 		if l := choose(h.exactPaths[q.Path], q, owner, tr); l != nil {
-			return Result{route: l.route}, true
+			return Result{route: l.route, rivalled: l.rivalled}, true
 		}
 	}
 	for i := range h.prefixes {
@@ -209,14 +217,14 @@ func (h *hostTable) find(q *Query, owner string, tr *Trace) (Result, bool) {
 			continue
 		}
 		if l := choose(p.legs, q, owner, tr); l != nil {
-			return Result{route: l.route, Matched: p.text, Slash: slash}, true
+			return Result{route: l.route, rivalled: l.rivalled, Matched: p.text, Slash: slash}, true
 		}
 	}
 	for rest := h.exprs; len(rest) > 0; {
 		n := rivals(rest)
 		if re := rest[0].re; re.MatchString(q.Path) || q.decoded != "" && re.MatchString(q.decoded) {
 			if l := choose(rest[:n], q, owner, tr); l != nil {
-				return Result{route: l.route}, true
+				return Result{route: l.route, rivalled: l.rivalled}, true
 			}
 		}
 		rest = rest[n:]
@@ -248,7 +256,8 @@ func (p *prefix) fits(path string) (slash, ok bool) {
 }
 
 // choose returns the first leg whose conditions q fulfils. Among legs that are
-// equal but for their service, one with ready endpoints comes first.
+// equal but for their service, one with ready endpoints comes first, and canaries
+// have their share.
 func choose(legs []*leg, q *Query, owner string, tr *Trace) *leg {
 	for len(legs) > 0 {
 		n := rivals(legs)
@@ -264,6 +273,9 @@ func choose(legs []*leg, q *Query, owner string, tr *Trace) *leg {
 			continue
 		}
 		l := fittest(group)
+		if first.split != nil {
+			l = first.split.pick(q, tr)
+		}
 		if tr != nil {
 			l.told(tr, group)
 		}
@@ -299,7 +311,7 @@ func (l *leg) told(tr *Trace, group []*leg) {
 	switch {
 	case !l.route.ready():
 		outcome += ", without a ready endpoint"
-	case l != group[0]:
+	case l != group[0] && !group[0].route.ready():
 		outcome += ", and is ready while " + group[0].route.spec.ID + ", which matches the same, is not"
 	}
 	tr.add("path", l.route.spec.ID, outcome)

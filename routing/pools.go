@@ -90,8 +90,14 @@ func (c *compiler) setEndpoints(p *pool, owner string) {
 	case crossesOwners(p.spec.Key):
 		c.part(p.spec.Key, owner, p)
 	case p.err == nil:
-		c.next.commit = append(c.next.commit, func() { p.up.Set(*p.spec) })
+		c.set(p.up, p.spec)
 	}
+}
+
+// set has up become s when the table is swapped in.
+func (c *compiler) set(up *upstream.Pool, s *spec.Pool) {
+	c.next.commit = append(c.next.commit, func() { up.Set(*s) })
+	c.next.settled = append(c.next.settled, up.Enter)
 }
 
 // crossesOwners reports whether owners share the pool of key.
@@ -126,7 +132,9 @@ func (c *compiler) setShared() {
 		for _, owner := range slices.Sorted(maps.Keys(parts)) {
 			p := parts[owner]
 			if whole[p.up] == nil {
-				whole[p.up] = &spec.Pool{Key: key, TLS: p.spec.TLS}
+				w := *p.spec // the first owner's labels hold for all
+				w.Endpoints = nil
+				whole[p.up] = &w
 			}
 			whole[p.up].Endpoints = append(whole[p.up].Endpoints, p.spec.Endpoints...)
 		}
@@ -134,7 +142,7 @@ func (c *compiler) setShared() {
 			delete(c.next.shared, key)
 		}
 		for up, s := range whole {
-			c.next.commit = append(c.next.commit, func() { up.Set(*s) })
+			c.set(up, s)
 		}
 	}
 }

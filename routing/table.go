@@ -22,13 +22,16 @@ type Table struct {
 	wildcards map[string]*hostTable // by what follows "*."
 	regexps   []*hostTable          // in the order they are asked
 	any       *hostTable
+	contested map[spec.Host]*hostTable // those where several routes match the same
 
 	shared map[string]map[string]*pool // pools across owners: by key, then owner
 
 	// What this table did to the one before: carried out by Live.Swap.
 	commit  []func()
+	settled []func() // the rest of it, once the table is live
 	retired []func()
-	Changes []Change // by route
+	changed []*upstream.Pool // of routes whose labels are not what they were
+	Changes []Change         // by route
 	// Problems that came with this table, and those that went.
 	Appeared, Cleared []spec.Problem
 
@@ -85,6 +88,7 @@ type hostTable struct {
 	last       []*leg // refused routes whose match is in doubt
 	claims     []*leg // all that want this host, refused or not, in order
 	problems   []spec.Problem
+	contested  bool // several routes match the same
 }
 
 type prefix struct {
@@ -100,6 +104,8 @@ type leg struct {
 	fallback bool           // wanted only where the route's own host is another owner's
 	idle     bool           // a fallback that is not needed
 	equal    bool           // matches the same as the leg before it
+	rivalled bool           // there is another that matches the same
+	split    *split         // of it and those behind it that match the same; nil without a canary
 	refused  bool           // the host or path is another owner's
 }
 

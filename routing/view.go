@@ -2,10 +2,13 @@ package routing
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/fairlead/fairlead/label"
+	"github.com/fairlead/fairlead/routing/backend"
+	"github.com/fairlead/fairlead/routing/middleware"
 	"github.com/fairlead/fairlead/routing/upstream"
 	"github.com/fairlead/fairlead/spec"
 )
@@ -25,11 +28,15 @@ type RouteView struct {
 	Container string                   `json:"container"`
 	Origin    string                   `json:"origin,omitempty"`
 	Matches   []MatchView              `json:"matches"`
-	State     string                   `json:"state"` // serving, standby, refused, no-endpoint
+	State     string                   `json:"state"` // serving, standby, refused, maintenance, no-endpoint
 	Reason    string                   `json:"reason,omitempty"`
 	Pool      string                   `json:"pool,omitempty"`
 	Endpoints []upstream.EndpointState `json:"endpoints,omitempty"`
-	Options   label.Options            `json:"options,omitempty"`
+	Waiting   int                      `json:"waiting,omitempty"` // requests that wait for an endpoint of the pool
+	// Maintenance is who has it answer 503: middleware.ByLabel or ByOrder, "" if
+	// nobody. Its State need not tell: a refused route answers 503 anyway.
+	Maintenance string        `json:"maintenance,omitempty"`
+	Options     label.Options `json:"options,omitempty"`
 }
 
 // A MatchView is one host and path of a route.
@@ -61,8 +68,8 @@ func (t *Table) View() View {
 
 func (t *Table) viewOf(r *route) RouteView {
 	s := r.spec
-	v := RouteView{ID: s.ID, Owner: s.Owner, Container: s.Container, Origin: s.Origin, Pool: s.Pool, State: "serving", Options: s.Options}
-	serves, standby := false, ""
+	v := RouteView{ID: s.ID, Owner: s.Owner, Container: s.Container, Origin: s.Origin, Pool: s.Pool, Options: s.Options}
+	serves, standby, share := false, "", ""
 	for _, m := range slices.Concat(s.Matches, s.Fallback) {
 		h := t.lookup(m.Host)
 		if h == nil {
@@ -71,28 +78,52 @@ func (t *Table) viewOf(r *route) RouteView {
 		mv := MatchView{Host: m.Host.String(), Path: m.Path.String(), Holder: h.holder, Refused: true}
 		if l := h.legOf(r, m.Path); l != nil && l.serves() {
 			mv.Refused = false
-			if rival := h.rivalOf(l); rival == nil {
+			group := h.groupOf(l)
+			share = cmp.Or(share, l.share(group))
+			if rival := l.rival(group); rival == nil {
 				serves = true
 			} else {
-				standby = rival.spec.ID + " has the same host and path, and serves"
+				standby = cmp.Or(share, rival.spec.ID+" has the same host and path, and serves")
 			}
 		}
 		v.Matches = append(v.Matches, mv)
 	}
 	if r.pool != nil {
-		v.Endpoints = r.pool.Endpoints()
+		v.Endpoints, v.Waiting = r.pool.Endpoints(), r.pool.Waiting()
 	}
-	switch p := r.refusal(); {
-	case p != nil:
-		v.State, v.Reason = "refused", p.String()
-	case !slices.ContainsFunc(v.Matches, func(m MatchView) bool { return !m.Refused }):
-		v.State, v.Reason = "refused", "its hosts are held by another owner"
-	case !serves:
-		v.State, v.Reason = "standby", standby
-	case !r.ready():
-		v.State, v.Reason = "no-endpoint", r.pool.Why()
+	held := slices.ContainsFunc(v.Matches, func(m MatchView) bool { return !m.Refused })
+	v.State, v.Reason = r.standing(held, serves, standby, share)
+	by, maintained := middleware.UnderMaintenance(s, r.build.Prefix)
+	switch v.Maintenance = by; {
+	case by == "":
+	case v.State == "serving" || v.State == "no-endpoint":
+		v.State, v.Reason = "maintenance", maintained
+	default:
+		v.Reason += "; " + maintained // an order is never out of sight
 	}
 	return v
+}
+
+// standing says what becomes of requests for r, and why not all is well. held is
+// whether a host of it is its owner's, and serves whether requests get to it; if
+// not, standby says why.
+func (r *route) standing(held, serves bool, standby, share string) (state, reason string) {
+	p := r.refusal()
+	switch {
+	case p != nil:
+		return "refused", p.String()
+	case !held:
+		return "refused", "its hosts are held by another owner"
+	case !serves:
+		return "standby", standby
+	case !r.ready():
+		reason = r.pool.Why()
+		if n := r.pool.Waiting(); n > 0 {
+			reason += fmt.Sprintf("; %d requests wait", n)
+		}
+		return "no-endpoint", reason
+	}
+	return "serving", share
 }
 
 // legOf returns the leg of r with path, as a label writes it.
@@ -108,8 +139,8 @@ func (h *hostTable) legOf(r *route, path spec.Path) *leg {
 	return nil
 }
 
-// rivalOf returns the route that gets what l matches, nil if it is l's.
-func (h *hostTable) rivalOf(l *leg) *route {
+// groupOf returns l, which serves, and the legs that match the same.
+func (h *hostTable) groupOf(l *leg) []*leg {
 	var legs []*leg
 	switch l.path.Kind {
 	case spec.ExactPath:
@@ -117,21 +148,30 @@ func (h *hostTable) rivalOf(l *leg) *route {
 	case spec.PathRegexp:
 		legs = h.exprs
 	default:
-		i := slices.IndexFunc(h.prefixes, func(p prefix) bool { return p.text == l.path.Text })
-		if i < 0 {
-			return nil
+		if i := slices.IndexFunc(h.prefixes, func(p prefix) bool { return p.text == l.path.Text }); i >= 0 {
+			legs = h.prefixes[i].legs
 		}
-		legs = h.prefixes[i].legs
 	}
 	for len(legs) > 0 {
 		n := rivals(legs)
 		if slices.Contains(legs[:n], l) {
-			if best := fittest(legs[:n]); best.route != l.route {
-				return best.route
-			}
-			return nil
+			return legs[:n]
 		}
 		legs = legs[n:]
+	}
+	return []*leg{l} // it is a last resort
+}
+
+// rival returns the route of group that gets what l matches, nil if l's does.
+func (l *leg) rival(group []*leg) *route {
+	if s := group[0].split; s != nil {
+		if s.has(l) {
+			return nil
+		}
+		group = s.rest
+	}
+	if best := fittest(group); best.route != l.route {
+		return best.route
 	}
 	return nil
 }
@@ -176,9 +216,14 @@ func answerOf(v RouteView, got Result) (string, bool) {
 		return "503: the route " + v.ID + " is refused: " + v.Reason, false
 	case got.Slash:
 		return "308: to the same path with a trailing slash", true
+	case v.State == "maintenance":
+		return "503 with Retry-After: " + v.Reason, false
 	case v.Pool == "":
 		return "the route " + v.ID + " answers by itself", true
 	case v.State == "no-endpoint":
+		if d := backend.Hold(got.route.spec.Options); d > 0 && got.route.pool.Expects() {
+			return "waits up to " + d.String() + " for a container that is on its way, then 503 with Retry-After: " + v.Reason, false
+		}
 		return "503 with Retry-After: " + v.Reason, false
 	}
 	return "goes to " + v.Pool, true

@@ -16,9 +16,11 @@ type host struct {
 	ln     net.Listener
 	engine Engine
 	tls    *tls.Config
+	// shaking ends when handshakes in progress are to be cut.
+	shaking context.Context
 }
 
-// accept takes connections until the listener is closed.
+// accept takes connections until ctx ends and the listener is closed.
 func (h *host) accept(ctx context.Context) error {
 	if h.entry.TLS {
 		h.tls = h.TLS.Clone()
@@ -29,7 +31,7 @@ func (h *host) accept(ctx context.Context) error {
 		switch {
 		case err == nil:
 			pause = 0
-			h.welcome(ctx, c)
+			h.welcome(c)
 		case ctx.Err() != nil, errors.Is(err, net.ErrClosed):
 			return nil
 		case !passing(err):
@@ -56,7 +58,7 @@ func passing(err error) bool {
 	return errno != syscall.EBADF && errno != syscall.EINVAL && errno != syscall.ENOTSOCK
 }
 
-func (h *host) welcome(ctx context.Context, c net.Conn) {
+func (h *host) welcome(c net.Conn) {
 	g, ok := h.guests.admit(c, &h.Limits)
 	if !ok {
 		c.Close() // at once and without a word: an answer is what a flood wants
@@ -66,14 +68,14 @@ func (h *host) welcome(ctx context.Context, c net.Conn) {
 		h.engine.ServeConn(g)
 		return
 	}
-	go h.shake(ctx, g)
+	go h.shake(g)
 }
 
 // shake makes the handshake, under a deadline from the first byte on so that
 // no half of a ClientHello holds a connection (CVE-2026-22045). A deadline and
 // not a context with one: that would cost a timer and a goroutine each.
-func (h *host) shake(ctx context.Context, g net.Conn) {
-	leave := context.AfterFunc(ctx, func() { g.Close() })
+func (h *host) shake(g net.Conn) {
+	leave := context.AfterFunc(h.shaking, func() { g.Close() })
 	g.SetDeadline(time.Now().Add(orDefault(h.HandshakeTimeout, 10*time.Second)))
 	c := tls.Server(g, h.tls)
 	err := c.Handshake()

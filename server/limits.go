@@ -35,6 +35,7 @@ type guests struct {
 	open    map[*guest]struct{} // guarded by mu
 	byIP    map[netip.Addr]int  // guarded by mu; only kept if there is a limit
 	leaving bool                // guarded by mu
+	parted  bool                // guarded by mu; farewells were said
 	empty   chan struct{}       // guarded by mu; closed when open has become empty while leaving
 
 	accepted, total, perIP, late, cut atomic.Uint64
@@ -108,23 +109,28 @@ func (gs *guests) leave() {
 	gs.leaving = true
 }
 
-// wait returns when nobody is left or, once ctx has ended, after it cut the
-// connections that were, and how many those were.
-func (gs *guests) wait(ctx context.Context) (cut int) {
+// gone waits until nobody is left and reports whether that was before ctx ended.
+func (gs *guests) gone(ctx context.Context) bool {
 	gs.mu.Lock()
 	if len(gs.open) == 0 {
 		gs.mu.Unlock()
-		return 0
+		return true
 	}
-	empty := make(chan struct{})
-	gs.empty = empty
+	if gs.empty == nil {
+		gs.empty = make(chan struct{})
+	}
+	empty := gs.empty
 	gs.mu.Unlock()
-
 	select {
 	case <-empty:
-		return 0
+		return true
 	case <-ctx.Done():
+		return false
 	}
+}
+
+// cutAll closes the connections that are left and returns how many they were.
+func (gs *guests) cutAll() (cut int) {
 	for _, g := range gs.list() {
 		g.conn.Close()
 		cut++
@@ -161,6 +167,7 @@ type guest struct {
 	ip   netip.Addr // valid if it is counted
 	conn net.Conn   // the wrapped one
 	gone sync.Once
+	part func() // guarded by list.mu; nil without anybody to tell, or told
 }
 
 // wrap returns c such that closing it gives the place back. TCP connections

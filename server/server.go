@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -65,16 +66,24 @@ type Server struct {
 	// policies change by its GetConfigForClient.
 	TLS              *tls.Config
 	HandshakeTimeout time.Duration // 0 means 10 s
-	Drain            time.Duration // how long requests and upgraded connections may go on when Serve ends; 0 means 30 s
+	Drain            time.Duration // how long requests may go on when Serve's context ends; 0 means 30 s
+	HandedDrain      time.Duration // how long requests and upgraded connections may go on after HandOver; 0 means 10 min
+	Courtesy         time.Duration // after which no connection is idle any more: the engines' idle timeout; 0 means 75 s
 	Limits           Limits
+	// Serving, if set, is called when the ports are open and connections are
+	// taken. It must not block.
+	Serving func()
 	// Log is told what an operator should know; nil discards it.
 	Log func(msg string, err error)
 
-	bound  []*entry
-	guests guests // every connection there is
+	bound   []*entry
+	guests  guests      // every connection there is
+	leaving atomic.Bool // set once connections are not taken any more
 
 	mu      sync.Mutex
-	engines []Engine // guarded by mu
+	engines []Engine       // guarded by mu
+	open    []net.Listener // guarded by mu; while they are served, in the order of bound
+	handed  chan struct{}  // guarded by mu until Serve has it; closed by HandOver
 }
 
 // entry is an entry point with its socket.
@@ -90,26 +99,32 @@ type socket interface {
 	Close() error
 }
 
-// Bind reserves the ports of points: all or, with an error, none.
+// Bind reserves the ports of points: all or, with an error, none, and their
+// listeners are closed.
 func (s *Server) Bind(points ...EntryPoint) error {
-	for _, p := range points {
-		if p.TLS && s.TLS == nil {
-			return errors.Join(fmt.Errorf("entry point %s: no TLS configuration", p.Name), s.Close())
-		}
-		sock, err := reserve(p)
+	for i, p := range points {
+		sock, err := s.reserve(p)
 		if err != nil {
-			return errors.Join(fmt.Errorf("bind %s (entry point %s): %w", p.Addr, p.Name, err), s.Close())
+			closeListeners(points[i:])
+			return errors.Join(err, s.Close())
 		}
 		s.bound = append(s.bound, &entry{EntryPoint: p, socket: sock})
 	}
 	return nil
 }
 
-func reserve(p EntryPoint) (socket, error) {
-	if p.Listener != nil {
+func (s *Server) reserve(p EntryPoint) (socket, error) {
+	switch {
+	case p.TLS && s.TLS == nil:
+		return nil, fmt.Errorf("entry point %s: no TLS configuration", p.Name)
+	case p.Listener != nil:
 		return inherited{p.Listener}, nil
 	}
-	return bind(p.Addr)
+	sock, err := bind(p.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("bind %s (entry point %s): %w", p.Addr, p.Name, err)
+	}
+	return sock, nil
 }
 
 // Close gives back ports that were bound and not served.
@@ -133,38 +148,53 @@ func (s *Server) EntryPoints() []EntryPoint {
 	return points
 }
 
-// Serve opens the ports that were bound and serves them until ctx ends. Then it
-// takes no more connections, lets requests in flight and upgraded connections
-// go on for at most Drain, cuts the rest and returns nil.
+// Serve opens the ports that were bound and serves them until ctx ends or
+// HandOver is called. Then it takes no more connections, lets what goes on end,
+// cuts what has not ended in time, and returns nil.
+//
+// When ctx ends, requests in flight have Drain; upgraded connections are told to
+// end (OnFarewell) when the requests have ended, and have 3 s. After HandOver
+// both have HandedDrain.
 func (s *Server) Serve(ctx context.Context) error {
-	listeners, err := s.listen()
+	handed, err := s.listen()
 	if err != nil {
 		return err
 	}
+	taking, stopTaking := context.WithCancel(ctx)
+	defer stopTaking()
+	shaking, cutHandshakes := context.WithCancel(context.WithoutCancel(ctx))
+	defer cutHandshakes()
 	var loops sync.WaitGroup
-	failed := make(chan error, len(listeners))
-	for i, ln := range listeners {
-		h := &host{Server: s, entry: s.bound[i].EntryPoint, ln: ln}
+	failed := make(chan error, len(s.open))
+	for i, ln := range s.open {
+		h := &host{Server: s, entry: s.bound[i].EntryPoint, ln: ln, shaking: shaking}
 		h.engine = s.keep(s.Engine(h.entry))
 		loops.Go(func() {
-			if err := h.accept(ctx); err != nil {
+			if err := h.accept(taking); err != nil {
 				failed <- err
 			}
 		})
 	}
+	if s.Serving != nil {
+		s.Serving()
+	}
+	left := false
 	select {
 	case <-ctx.Done():
+	case <-handed:
+		left = true
 	case err = <-failed: // a port was lost: nothing can be repaired from here
 	}
-	for _, ln := range listeners {
-		ln.Close()
-	}
+	s.leaving.Store(true)
+	stopTaking()
+	s.shut()
 	loops.Wait()
-	s.drain(context.WithoutCancel(ctx))
+	s.drain(ctx, left, cutHandshakes)
 	return err
 }
 
-func (s *Server) listen() ([]net.Listener, error) {
+// listen opens the ports and returns what HandOver closes.
+func (s *Server) listen() (handed <-chan struct{}, err error) {
 	var open []net.Listener
 	for _, e := range s.bound {
 		ln, err := e.socket.Listen()
@@ -176,7 +206,23 @@ func (s *Server) listen() ([]net.Listener, error) {
 		}
 		open = append(open, ln)
 	}
-	return open, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open, s.handed = open, make(chan struct{})
+	if s.leaving.Load() {
+		close(s.handed)
+	}
+	return s.handed, nil
+}
+
+// shut closes the ports.
+func (s *Server) shut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ln := range s.open {
+		ln.Close()
+	}
+	s.open = nil
 }
 
 func (s *Server) keep(e Engine) Engine {
@@ -184,26 +230,6 @@ func (s *Server) keep(e Engine) Engine {
 	defer s.mu.Unlock()
 	s.engines = append(s.engines, e)
 	return e
-}
-
-// drain ends what goes on: engines first, all at once, then connections that
-// were taken over, of which no engine knows.
-func (s *Server) drain(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, orDefault(s.Drain, 30*time.Second))
-	defer cancel()
-	s.guests.leave()
-	var engines sync.WaitGroup
-	for _, e := range s.engines {
-		engines.Go(func() {
-			if e.Shutdown(ctx) != nil {
-				e.Close()
-			}
-		})
-	}
-	engines.Wait()
-	if cut := s.guests.wait(ctx); cut > 0 {
-		s.log("connections cut", fmt.Errorf("%d were still in use when shutdown-timeout ended", cut))
-	}
 }
 
 func (s *Server) log(msg string, err error) {

@@ -182,7 +182,7 @@ func TestH2ShutdownFinishesWhatRuns(t *testing.T) {
 		t.Fatalf("the request ended before it ran: %s", text)
 	}
 	over := make(chan struct{})
-	go func() { s.drain(context.Background()); close(over) }()
+	go func() { s.drain(context.Background(), false, func() {}); close(over) }()
 	select {
 	case <-over:
 		t.Error("the drain did not wait for the request")

@@ -20,7 +20,10 @@ func (p *Parser) target(c *container, d *draft) {
 	w := c.w
 	base := w.Owner() + "/" + w.service()
 	if o, ok := label.Get[urlOptions](d.opts, "url"); ok {
-		d.pool, d.targets = strings.TrimSuffix(base+"."+d.name, ".")+":url", o.Targets
+		d.pool, d.targets = strings.TrimSuffix(base+"."+d.name, ".")+":url", slices.Clone(o.Targets)
+		for i := range d.targets {
+			d.targets[i].Options = p.loadOptions(d.opts, label.PerEndpoint)
+		}
 		return
 	}
 	if w.Source != FromEngine {
@@ -36,7 +39,7 @@ func (p *Parser) target(c *container, d *draft) {
 		scheme = o.Scheme
 	}
 	port, problem := p.port(w, d.opts)
-	d.endpoint = Endpoint{ID: w.ID, Container: w.Name, StartedAt: w.StartedAt, State: w.State, Health: w.Health, Reason: w.Reason, Scheme: scheme, Weight: 1}
+	d.endpoint = Endpoint{ID: w.ID, Container: w.Name, StartedAt: w.StartedAt, State: w.State, Health: w.Health, Reason: w.Reason, Scheme: scheme, Options: p.loadOptions(d.opts, label.PerEndpoint)}
 	d.pool = fmt.Sprintf("%s:%d%s", base, port, poolSuffix(d.opts, scheme))
 	network, _ := label.Get[networkOptions](d.opts, "network")
 	if d.ownNetwork {
@@ -52,6 +55,22 @@ func (p *Parser) target(c *container, d *draft) {
 		d.endpoint.Reason = problem.Message
 		c.problems = append(c.problems, *problem)
 	}
+}
+
+// loadOptions returns what opts say of how load is shared, by the container or
+// by the pool; nil if nothing.
+func (p *Parser) loadOptions(opts label.Options, level label.Level) (out label.Options) {
+	for name, o := range opts {
+		k := p.cfg.Schema.Kind(name)
+		if k.Slot != label.Pool || (k.Level == label.PerEndpoint) != (level == label.PerEndpoint) {
+			continue
+		}
+		if out == nil {
+			out = label.Options{}
+		}
+		out[name] = o
+	}
+	return out
 }
 
 // has reports whether a is one of the container's own addresses.

@@ -56,6 +56,7 @@ func (p *Parser) read(w *Workload) *container {
 	default:
 		c.noHost(p.cfg.Schema.Prefix)
 	}
+	c.ignoresStop()
 	for _, d := range c.drafts {
 		c.labels += "→ " + d.pool + "\n"
 	}
@@ -85,6 +86,23 @@ func (c *container) noHost(prefix string) {
 	c.problems = append(c.problems, Problem{
 		Code: "no-host", Container: c.w.Name, Message: "has labels, and none that gives it a host",
 		Fix: "add the label " + prefix + ".host: app.example.com, or " + prefix + ".enable: \"true\"", Effect: label.Hinted,
+	})
+}
+
+// ignoresStop hints at an app that does not end on its stop signal, if requests
+// are sent to it: each deploy waits for it, and what it was still answering when
+// it was killed is broken off.
+func (c *container) ignoresStop() {
+	seen := c.w.IgnoredStop
+	if seen == (IgnoredStop{}) || !slices.ContainsFunc(c.drafts, dialled) {
+		return
+	}
+	c.problems = append(c.problems, Problem{
+		Code: "ignores-stop-signal", Container: c.w.Name,
+		Message: fmt.Sprintf("did not stop on %s when it was last told to and was killed after %s: every deploy takes that much longer", seen.Signal, seen.After),
+		Fix: `write CMD and ENTRYPOINT of its image as lists (["app", "--flag"]), so that no shell keeps the signal from the app, ` +
+			`or add to its service  init: true  or, with the signal that the app handles,  stop_signal: SIGINT`,
+		Effect: label.Hinted,
 	})
 }
 

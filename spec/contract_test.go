@@ -62,7 +62,7 @@ func TestRedirectFromIsReadByTheRealRedirect(t *testing.T) {
 func TestOneMistakeOfEachProtectingLabelRefuses(t *testing.T) {
 	for key, text := range map[string]string{
 		"path": "", "match.method": "?", "match.header.X": "~(", "match.client-ip": "lan", "listen": "nowhere", "http": "", "tls": "", "tls.client-ca": "x",
-		"auth.basic": "x", "auth": "x", "allow": "x", "deny": "x", "rate-limit": "x", "max-body": "x", "max-in-flight": "x", "waf": "blok",
+		"auth.basic": "x", "auth": "x", "allow": "x", "deny": "x", "rate-limit": "x", "max-body": "x", "max-in-flight": "x", "maintenance": "soon", "waf": "blok",
 		"alow": "x", "auth.basci": "x", "pth": "/x", "rate-limt": "x", "tls.clientca": "x", "maxbody": "x", "matsh.method": "GET",
 	} {
 		u, s := parse(t, map[string]string{"host": "a.ex", key: text, "route.free.host": "b.ex", "route.free." + strings.Split(key, ".")[0]: "off"})

@@ -61,6 +61,7 @@ func (p *Parser) route(c *container, labels label.Labels, name string) {
 	}
 	p.target(c, &d)
 	p.hideHint(c, &d)
+	p.drainHint(c, &d)
 	kept := d
 	kept.settings = nil // read, and not worth its memory
 	c.drafts = append(c.drafts, kept)

@@ -28,7 +28,7 @@ var update = flag.Bool("update", false, "rewrite the golden files with what come
 // ! has the whole name). A line "then" ends a snapshot: the containers above it
 // that are not named again below stay. "ready NAME" tells the parser that a
 // container was found ready, "removed NAME" takes one away, "self WORD…" where the proxy is, "config WORD…"
-// how it was started.
+// how it was started. "drain NAME [TIME]" and "maintenance ROUTE [TIME]" are orders, "undo ID" takes one back.
 func TestGolden(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.txtar")
 	if len(files) == 0 {
@@ -89,6 +89,7 @@ type scene struct {
 	cfg    Config
 	parser *Parser
 	self   Self
+	orders Control
 	by     map[string]*Workload
 	last   Spec
 	now    time.Time
@@ -112,6 +113,12 @@ func play(t *testing.T, in string) Spec {
 			s.parser.Ready(s.by[words[1]].ID)
 		case words[0] == "removed":
 			delete(s.by, words[1])
+		case words[0] == "drain":
+			s.orders.Drained = s.ordered(s.orders.Drained, "id-"+words[1], words[2:])
+		case words[0] == "maintenance":
+			s.orders.Maintenance = s.ordered(s.orders.Maintenance, words[1], words[2:])
+		case words[0] == "undo":
+			s.orders.Drained, s.orders.Maintenance = without(s.orders.Drained, words[1]), without(s.orders.Maintenance, words[1])
 		case words[0] == "self":
 			s.self = s.place(words[1:])
 		case words[0] == "config":
@@ -128,12 +135,34 @@ func (s *scene) parse() {
 	if s.parser == nil {
 		s.parser = NewParser(s.cfg)
 	}
-	snap := Snapshot{Self: s.self}
+	orders := s.orders
+	snap := Snapshot{Self: s.self, Control: &orders}
 	for _, w := range s.by {
 		snap.Workloads = append(snap.Workloads, w)
 	}
 	slices.SortFunc(snap.Workloads, func(a, b *Workload) int { return strings.Compare(a.ID, b.ID) })
 	s.last = s.parser.Parse(snap)
+}
+
+// ordered returns orders with one more, which holds until the time words name.
+func (s *scene) ordered(orders map[string]Order, id string, words []string) map[string]Order {
+	o := Order{Since: s.now}
+	if len(words) > 0 {
+		var err error
+		if o.Until, err = time.Parse(time.RFC3339, words[0]); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	orders = without(orders, id)
+	orders[id] = o
+	return orders
+}
+
+func without(orders map[string]Order, id string) map[string]Order {
+	rest := map[string]Order{}
+	maps.Copy(rest, orders)
+	delete(rest, id)
+	return rest
 }
 
 // hostSelf is a proxy that shares the host's network.
@@ -245,6 +274,12 @@ func (s *scene) word(w *Workload, word string) {
 		w.Published = append(w.Published, Published{Container: n, Host: netip.MustParseAddrPort(host)})
 	case "on": // NETWORK[(KEY)][/DRIVER]:ADDR[,ADDR]
 		w.Networks = append(w.Networks, attachment(value))
+	case "stop-timeout":
+		w.StopTimeout, _ = time.ParseDuration(value)
+	case "ignored-stop": // SIGNAL/DURATION
+		signal, after, _ := strings.Cut(value, "/")
+		w.IgnoredStop.Signal = signal
+		w.IgnoredStop.After, _ = time.ParseDuration(after)
 	case "off-network":
 		w.Networks = []Attachment{}
 	default:

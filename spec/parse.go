@@ -26,6 +26,7 @@ type Parser struct {
 	cfg Config
 
 	self    Self // what of it has a say here
+	control *Control
 	last    []*Workload
 	members map[string]map[string]*container // by owner, then id
 	units   []*Unit                          // by owner; never changed, only replaced
@@ -37,27 +38,19 @@ type Parser struct {
 // NewParser returns a Parser that has seen nothing.
 func NewParser(cfg Config) *Parser {
 	return &Parser{
-		cfg: cfg, members: map[string]map[string]*container{}, ready: map[string]bool{}, holds: map[string]map[string]generation{}, dirty: map[string]bool{},
+		cfg: cfg, control: &none, members: map[string]map[string]*container{}, ready: map[string]bool{}, holds: map[string]map[string]generation{}, dirty: map[string]bool{},
 	}
 }
 
 // Ready notes that the container was found ready once: from then on its
 // generation's labels may hold. Ids of containers that are not there are ignored.
 func (p *Parser) Ready(id string) {
-	w := p.workload(id)
+	w := workload(p.last, id)
 	if w == nil || p.ready[id] {
 		return
 	}
 	p.ready[id] = true
 	p.dirty[w.Owner()] = true
-}
-
-func (p *Parser) workload(id string) *Workload {
-	i, found := slices.BinarySearchFunc(p.last, id, func(w *Workload, id string) int { return strings.Compare(w.ID, id) })
-	if !found {
-		return nil
-	}
-	return p.last[i]
 }
 
 // Parse returns what the labels of snap ask for. Units of owners with nothing
@@ -66,6 +59,7 @@ func (p *Parser) Parse(snap Snapshot) Spec {
 	self := relevant(snap.Self)
 	moved := !reflect.DeepEqual(p.self, self)
 	p.self = self
+	p.order(snap.Control)
 	p.apply(snap.Workloads, moved)
 	p.rebuild()
 	return Spec{Units: p.units}

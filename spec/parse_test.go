@@ -72,7 +72,28 @@ func randomSnapshot(r *rand.Rand, old Snapshot) Snapshot {
 		snap.Workloads = append(snap.Workloads, w)
 	}
 	slices.SortFunc(snap.Workloads, func(a, b *Workload) int { return strings.Compare(a.ID, b.ID) })
+	if snap.Control = old.Control; r.IntN(3) > 0 {
+		snap.Control = randomControl(r)
+	}
 	return snap
+}
+
+// randomControl orders something of randomSnapshot's containers and routes, there
+// or not; nil for nothing.
+func randomControl(r *rand.Rand) *Control {
+	c := &Control{Drained: map[string]Order{}, Maintenance: map[string]Order{}}
+	for range r.IntN(4) {
+		o := Order{Since: epoch}
+		if r.IntN(2) == 0 {
+			o.Until = epoch.Add(time.Duration(1+r.IntN(2)) * time.Hour)
+		}
+		c.Drained[app(r.IntN(30)).ID] = o
+		c.Maintenance[fmt.Sprintf("p%d/s%d%s", r.IntN(5), r.IntN(3), []string{"", ".api"}[r.IntN(2)])] = o
+	}
+	if len(c.Drained) == 0 {
+		return nil
+	}
+	return c
 }
 
 // TestParserForgetsWhatWasBefore: after any snapshots the last one alone counts,

@@ -53,6 +53,7 @@ type Route struct {
 	Share      []string // owners that may add routes to its hosts
 
 	Pool    string        // key of the pool, "" if the route answers by itself
+	Canary  Canary        // its share among routes that match the same
 	Options label.Options // what its labels ask for besides, by kind
 	TLS     TLSPolicy
 	// TLSInDoubt: a tls label is wrong, so that TLS may not be what was meant. What
@@ -60,6 +61,9 @@ type Route struct {
 	TLSInDoubt bool
 	// PlainHTTP is one of the Plain… constants.
 	PlainHTTP string
+	// Maintenance is the order by which Options have maintenance; zero where a
+	// label says so itself, or nobody does.
+	Maintenance Order
 
 	// Refused says why every request is answered 503. With LastResort the match
 	// itself is uncertain, and the route answers only what nothing else matches.

@@ -24,6 +24,12 @@ type waits struct{ Connect, Idle time.Duration }
 
 type stripped struct{ On bool }
 
+type kept struct{ N int }
+
+type share struct{ N int }
+
+type maintained struct{ On bool }
+
 func testSchema() *label.Schema {
 	text := func(s string) (string, error) {
 		if strings.Contains(s, "!") {
@@ -56,6 +62,9 @@ func testSchema() *label.Schema {
 		label.Declare(label.Kind{Name: "allow", Section: label.SectionPolicy, Slot: label.Middleware, Inherit: label.AsPolicy, FailClosed: true}, nil, label.Def[allowed]{
 			Value: label.List(func(o *allowed) *[]string { return &o.From }, text), Doc: "Whom.", Example: "lan",
 		}),
+		label.Declare(label.Kind{Name: "maintenance", Section: label.SectionPolicy, Slot: label.Middleware, Inherit: label.AsPolicy, FailClosed: true}, nil, label.Def[maintained]{
+			Value: label.Bool(func(o *maintained) *bool { return &o.On }), Default: "false", Doc: "Whether.", Example: "true",
+		}),
 		label.Declare(label.Kind{Name: "header", Section: label.SectionPolicy, Slot: label.Middleware, Inherit: label.AsPolicy}, nil, label.Def[headerSet]{
 			Name: "response.*", Key: "X-A", Doc: "Which.", Example: "1",
 			Value: label.Value[headerSet]{Type: "text", Off: true, Set: func(o *headerSet, name, text string) error {
@@ -67,6 +76,12 @@ func testSchema() *label.Schema {
 			label.Def[waits]{Name: "connect", Default: "5s", Doc: "How long.", Example: "2s", Value: label.Duration(func(o *waits) *time.Duration { return &o.Connect }, time.Millisecond, time.Minute)},
 			label.Def[waits]{Name: "idle", Default: "1h", Doc: "How long.", Example: "2h", Value: label.Duration(func(o *waits) *time.Duration { return &o.Idle }, 0, 24*time.Hour)},
 		),
+		label.Declare(label.Kind{Name: "keepalive", Section: label.SectionLoad, Slot: label.Pool, Level: label.PerPool, Inherit: label.AsTarget}, nil, label.Def[kept]{
+			Value: label.Int(func(o *kept) *int { return &o.N }, 0, 100), Doc: "How many.", Example: "3",
+		}),
+		label.Declare(label.Kind{Name: "weight", Section: label.SectionLoad, Slot: label.Pool, Level: label.PerEndpoint, Inherit: label.AsTarget}, nil, label.Def[share]{
+			Value: label.Int(func(o *share) *int { return &o.N }, 0, 1000), Doc: "How much.", Example: "3",
+		}),
 		later(label.SectionPolicy, "auth", label.AsPolicy, true, "basic", "forward", "except"),
 		later(label.SectionPolicy, "compress", label.AsPolicy, false, "level"),
 		later(label.SectionLoad, "balance", label.AsTarget, false),
@@ -89,6 +104,9 @@ func show(s Spec) string {
 			fmt.Fprintf(&b, "pool %s\n", p.Key)
 			if p.TLS != (UpstreamTLS{}) {
 				fmt.Fprintf(&b, "  tls %+v\n", p.TLS)
+			}
+			if p.Options != nil {
+				fmt.Fprintf(&b, "  options %+v, as %s, plain %t\n", p.Options, p.Host, p.Plain)
 			}
 			for _, e := range p.Endpoints {
 				showEndpoint(&b, e)
@@ -132,10 +150,12 @@ func showRoute(b *strings.Builder, r *Route) {
 	note(r.Priority != 0, "priority %d", r.Priority)
 	note(r.Listen != nil, "listens on %v", r.Listen)
 	note(r.Share != nil, "shared with %v", r.Share)
+	note(r.Canary.IsSet(), "canary %s", r.Canary)
 	note(r.TLS != (TLSPolicy{}), "tls %+v", r.TLS)
 	note(r.TLSInDoubt, "tls in doubt")
 	note(r.PlainHTTP != "", "plain HTTP: %s", r.PlainHTTP)
 	note(r.Vanished, "vanished")
+	note(r.Maintenance != (Order{}), "under maintenance until %s", r.Maintenance.End("undone"))
 	for _, name := range sortedKinds(r.Options) {
 		note(true, "%s %+v", name, r.Options[name])
 	}
@@ -192,6 +212,15 @@ func showEndpoint(b *strings.Builder, e Endpoint) {
 	fmt.Fprintf(b, "  %s at %s://%s, %s", e.Container, e.Scheme, at, e.State)
 	if e.Reason != "" {
 		b.WriteString(": " + e.Reason)
+	}
+	if e.Drained != "" {
+		b.WriteString(", " + e.Drained)
+	}
+	if e.Standby {
+		b.WriteString(", on standby")
+	}
+	if e.Options != nil {
+		fmt.Fprintf(b, ", %+v", e.Options)
 	}
 	b.WriteString("\n")
 }

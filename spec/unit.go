@@ -24,7 +24,7 @@ func (p *Parser) unit(owner string) *Unit {
 		c := p.members[owner][id]
 		services[c.w.service()] = append(services[c.w.service()], c)
 	}
-	b := unitBuilder{unit: u, pools: map[string]*Pool{}}
+	b := unitBuilder{unit: u, parser: p, pools: map[string]*Pool{}, led: map[string]ledBy{}}
 	held := p.holds[owner]
 	p.holds[owner] = make(map[string]generation, len(services))
 	for _, name := range slices.Sorted(maps.Keys(services)) {
@@ -34,12 +34,15 @@ func (p *Parser) unit(owner string) *Unit {
 		}
 	}
 	b.finish()
+	p.control.apply(u, p.cfg.Schema)
 	return u
 }
 
 type unitBuilder struct {
-	unit  *Unit
-	pools map[string]*Pool
+	unit   *Unit
+	parser *Parser
+	pools  map[string]*Pool
+	led    map[string]ledBy // pools whose options are settled, by key
 }
 
 // service adds the routes that the generation in force asks for and the
@@ -60,6 +63,7 @@ func (p *Parser) service(b *unitBuilder, all []*container, held generation, know
 	say := present(live)
 	g := p.inForce(say, held, known)
 	speaker := speaks(say, g)
+	b.lead(speaker)
 	for _, d := range speaker.drafts {
 		r := speaker.route(d, oldest(live))
 		r.Vanished = !slices.ContainsFunc(live, isPresent)
@@ -69,13 +73,17 @@ func (p *Parser) service(b *unitBuilder, all []*container, held generation, know
 		if c.code == "routed" && c.labels != g.labels {
 			c = &container{w: c.w, code: "older-generation", problems: c.problems, drafts: c.drafts, labels: c.labels}
 			if c.w.Created.After(g.created) {
-				c.code = "newer-generation" // waits until it is ready
+				c.code = newerGeneration
 			}
 		}
 		b.container(c)
 	}
 	return &g
 }
+
+// newerGeneration is the verdict of a container that waits until it is ready:
+// its labels, which may protect it, do not hold yet.
+const newerGeneration = "newer-generation"
 
 // present returns those of live that make generations: those that have not been
 // removed, unless none is left. Where the proxy itself is among them it alone
@@ -200,6 +208,7 @@ func (c *container) route(d draft, since time.Time) *Route {
 	priority, _ := label.Get[priorityOptions](d.opts, "priority")
 	listen, _ := label.Get[listenOptions](d.opts, "listen")
 	r.Priority, r.Listen = priority.N, listen.Entries
+	r.Canary, _ = label.Get[Canary](d.opts, "canary")
 	plain, _ := label.Get[plainOptions](d.opts, "http")
 	r.PlainHTTP = plain.Policy
 	return r
@@ -215,18 +224,28 @@ func (b *unitBuilder) container(c *container) {
 			continue
 		}
 		added[d.pool] = true
-		pool := b.pools[d.pool]
-		if pool == nil {
-			tls, _ := label.Get[UpstreamTLS](d.opts, "upstream-tls")
-			pool = &Pool{Key: d.pool, TLS: tls}
-			b.pools[d.pool] = pool
-		}
+		pool := b.pool(&d)
 		if d.targets != nil {
 			pool.Endpoints = append(pool.Endpoints, d.targets...)
 			continue
 		}
-		pool.Endpoints = append(pool.Endpoints, d.endpoint)
+		e := d.endpoint
+		e.Standby = c.code == newerGeneration
+		pool.Endpoints = append(pool.Endpoints, e)
 	}
+}
+
+// pool returns the pool that d leads to. Until a generation in force leads it,
+// its options are those of whoever came first.
+func (b *unitBuilder) pool(d *draft) *Pool {
+	pool := b.pools[d.pool]
+	if pool == nil {
+		tls, _ := label.Get[UpstreamTLS](d.opts, "upstream-tls")
+		pool = &Pool{Key: d.pool, TLS: tls}
+		b.settle(pool, d)
+		b.pools[d.pool] = pool
+	}
+	return pool
 }
 
 // finish puts everything into the order in which it shows.

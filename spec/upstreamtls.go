@@ -7,7 +7,7 @@ import (
 )
 
 var _ = register(label.Declare(label.Kind{
-	Name: "upstream-tls", Section: label.SectionTarget, Slot: label.Pool, Level: label.PerPool, Inherit: label.AsTarget,
+	Name: "upstream-tls", Section: label.SectionTarget, Slot: label.Target, Level: label.PerPool, Inherit: label.AsTarget,
 	Doc: "How https targets are verified.",
 }, func(o *UpstreamTLS) error {
 	if (o.Cert == "") != (o.Key == "") {

@@ -26,7 +26,7 @@ func parseTarget(text string) (Endpoint, error) {
 		if !strings.HasPrefix(path, "/") {
 			return wrong("is not an absolute path behind unix:")
 		}
-		return Endpoint{Container: text, State: Running, Scheme: "http", Socket: path, Weight: 1}, nil
+		return Endpoint{Container: text, State: Running, Scheme: "http", Socket: path}, nil
 	}
 	u, err := url.Parse(text)
 	switch {
@@ -49,7 +49,7 @@ func parseTarget(text string) (Endpoint, error) {
 	if err != nil || n == 0 || u.Hostname() == "" {
 		return wrong("is not a URL such as http://192.168.1.10:8080")
 	}
-	e := Endpoint{Container: text, State: Running, Scheme: u.Scheme, Weight: 1}
+	e := Endpoint{Container: text, State: Running, Scheme: u.Scheme}
 	if a, err := netip.ParseAddr(u.Hostname()); err == nil {
 		e.Addr = netip.AddrPortFrom(a.Unmap(), uint16(n))
 	} else {

@@ -5,6 +5,8 @@ package spec
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -25,6 +27,13 @@ type Workload struct {
 	State     State
 	Health    Health
 	Reason    string // why it is in this state, for people: "exited with code 137 after SIGKILL, out of memory"
+	// StopTimeout is how long `docker stop` waits for it after its stop signal
+	// and before SIGKILL: compose's stop_grace_period, 10 s by default, a year
+	// for ever. 0 if that is unknown, or if it does not wait at all.
+	StopTimeout time.Duration
+	// IgnoredStop is how a container of this service, started in the same way,
+	// was stopped last; zero if it obeyed, or if nobody has seen one stop.
+	IgnoredStop IgnoredStop
 
 	Exposed   []int       // TCP ports the image or the container exposes, ascending
 	Published []Published // TCP ports published on the host, by container port, then address
@@ -80,6 +89,13 @@ var healthNames = [...]string{"none", "starting", "healthy", "unhealthy"}
 
 func (h Health) String() string { return healthNames[h] }
 
+// An IgnoredStop is a stop signal that did not end a container, so that the
+// engine had to kill it.
+type IgnoredStop struct {
+	Signal string        // "SIGTERM"
+	After  time.Duration // from the signal to SIGKILL, in whole seconds
+}
+
 // Published is one container port as published on the host.
 type Published struct {
 	Container int            // port inside
@@ -113,7 +129,19 @@ type Self struct {
 type Snapshot struct {
 	Workloads []*Workload // by ID
 	Self      Self
-	Stale     string // why this may be out of date ("engine unreachable since …"), "" if it is not
+	Stale     string   // why this may be out of date ("engine unreachable since …"), "" if it is not
+	Control   *Control // nil is as without orders
+}
+
+// Workload returns the workload with that id, nil if there is none.
+func (s *Snapshot) Workload(id string) *Workload { return workload(s.Workloads, id) }
+
+func workload(byID []*Workload, id string) *Workload {
+	i, found := slices.BinarySearchFunc(byID, id, func(w *Workload, id string) int { return strings.Compare(w.ID, id) })
+	if !found {
+		return nil
+	}
+	return byID[i]
 }
 
 // A Confirmation is what the engine says of one container at this moment.

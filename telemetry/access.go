@@ -117,7 +117,7 @@ func (l *AccessLog) note(r *http.Request, x *exchange.Exchange) {
 		Str("path", text(redact(r.RequestURI), maxPath)).
 		Int("status", status).
 		Int64("bytes", x.Response.Bytes).
-		Float64("duration", float64(now.Sub(x.Start).Microseconds())/1000) // milliseconds
+		Float64("duration", milliseconds(now.Sub(x.Start)))
 	about(e, r, x)
 	e.Send()
 }
@@ -130,6 +130,9 @@ func about(e *zerolog.Event, r *http.Request, x *exchange.Exchange) {
 	optional(e, "endpoint", x.Endpoint)
 	if x.Retries > 0 {
 		e.Int("retries", x.Retries)
+	}
+	if x.Held > 0 {
+		e.Float64("held", milliseconds(x.Held))
 	}
 	optional(e, "code", x.Code)
 	if x.Cause != nil {
@@ -144,6 +147,8 @@ func about(e *zerolog.Event, r *http.Request, x *exchange.Exchange) {
 	optional(e, "user_agent", text(r.Header.Get("User-Agent"), maxText))
 	optional(e, "referer", text(redactReferer(r.Header.Get("Referer")), maxText))
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func optional(e *zerolog.Event, key, value string) {
 	if value != "" {

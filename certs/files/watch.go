@@ -50,6 +50,10 @@ func (f *Files) Run(ctx context.Context) error {
 	}
 }
 
+// Again has Run look at all files, as after a change that it was told of. It does
+// not block.
+func (f *Files) Again() { f.nudge() }
+
 // reload looks at all files. It reports whether some may still be changing.
 func (f *Files) reload(w *watcher) (unsettled bool) {
 	f.mu.Lock()

@@ -428,6 +428,19 @@ func TestPollingAlone(t *testing.T) {
 	r.until("the call of Changed", func() bool { return r.changed.Load() > 0 })
 }
 
+func TestFilesAreReadAgainWhenTold(t *testing.T) {
+	r := newRoom(t, func(c *Config) {
+		c.Dir = filepath.Join(c.Dir, "elsewhere") // where nothing happens
+		c.Poll = time.Hour
+	})
+	p := r.own("a", forHost(t, "a.ex"))
+	r.run()
+	r.polls(1) // of what was new
+	now := r.replace("a")
+	r.Again()
+	r.until("the new certificate", r.serves(p, now))
+}
+
 func TestFilesBesideAreNoneOfOurBusiness(t *testing.T) {
 	r := newRoom(t, nil)
 	r.own("a", forHost(t, "a.ex"))

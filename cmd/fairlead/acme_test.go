@@ -291,3 +291,42 @@ func TestACMETwoProcessesOnOneDirectoryOrderOnce(t *testing.T) {
 		}
 	}
 }
+
+// No handshake gets another certificate because a new process has just begun,
+// and the old one orders no more.
+func TestACMECertificatesAreInUseWhenAProcessTakesOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ca, flags := w.authority(acmetest.Options{})
+	w.run(labelled("app", "host=www.example.com"), nil)
+	first := w.startWith(ca, flags...)
+	eventually(t, "the certificate came", func() bool { return first.certLine("www.example.com").State == "valid" })
+	config := &tls.Config{ServerName: "www.example.com", RootCAs: ca.Roots()}
+	stop, failed := make(chan struct{}), make(chan error, 1)
+	go func() {
+		var err error
+		for err == nil {
+			select {
+			case <-stop:
+				failed <- nil
+				return
+			default:
+			}
+			var c *tls.Conn
+			if c, err = tls.Dial("tcp", first.addrs["https"], config); err == nil {
+				c.Close()
+			}
+		}
+		failed <- err
+	}()
+	second := w.startWith(ca, append(flags, "--data-dir", first.settings.dataDir)...)
+	eventually(t, "the first has ended", func() bool { return len(first.lines(`"stopped"`)) > 0 })
+	close(stop)
+	if err := <-failed; err != nil {
+		t.Errorf("a handshake meanwhile: %v", err)
+	}
+	second.verified("www.example.com", ca.Roots())
+	if n := ca.Orders("www.example.com"); n != 1 {
+		t.Errorf("%d orders, want 1", n)
+	}
+}

@@ -111,9 +111,10 @@ func (w *world) listen(name, addr string, answer func(*appConn, *seen) bool) *ap
 	return a
 }
 
-// labelled is a container with labels "key=value", below the usual prefix.
+// labelled is a container with labels "key=value", below the usual prefix. It
+// is not waited for when it is away, unless a label says otherwise.
 func labelled(name string, labels ...string) dockertest.Container {
-	c := dockertest.Container{Name: name, Labels: map[string]string{}}
+	c := dockertest.Container{Name: name, Labels: map[string]string{"fairlead.hold": "0"}}
 	for _, l := range labels {
 		key, value, _ := strings.Cut(l, "=")
 		c.Labels["fairlead."+key] = value

@@ -101,6 +101,9 @@ func freePort(t testing.TB) int {
 	for {
 		// Below the range from which the kernel takes ports of outgoing connections.
 		port := 10000 + rand.IntN(22000)
+		if port == 11211 || port == 27017 {
+			continue // which no app serves HTTP on, as spec knows
+		}
 		ln, err := net.Listen("tcp4", "0.0.0.0:"+strconv.Itoa(port))
 		if err != nil {
 			continue
@@ -319,7 +322,7 @@ func command(args ...string) (out string, err error) {
 	stderr.Lock() // cobra reads it
 	defer stderr.Unlock()
 	var b bytes.Buffer
-	c := map[string]func() *cobra.Command{"health": healthCommand, "routes": routesCommand, "explain": explainCommand, "ca": caCommand, "certs": certsCommand, "labels": labelsCommand}[args[0]]()
+	c := map[string]func() *cobra.Command{"health": healthCommand, "routes": routesCommand, "explain": explainCommand, "ca": caCommand, "certs": certsCommand, "drain": drainCommand, "undrain": undrainCommand, "maintenance": maintenanceCommand, "labels": labelsCommand, "upgrade": upgradeCommand}[args[0]]()
 	c.SilenceErrors, c.SilenceUsage = true, true
 	c.SetArgs(args[1:])
 	c.SetOut(&b)

@@ -16,6 +16,7 @@ const (
 // not keep the next event waiting. Its methods are the watch's, but for run.
 type ledgerKeeper struct {
 	log     zerolog.Logger
+	pen     *pen
 	ledgers chan *routing.Ledger // unbuffered: the disk sets the pace
 
 	next   *routing.Ledger  // to be written
@@ -70,9 +71,35 @@ func (k *ledgerKeeper) run() {
 		case <-again:
 		}
 		again = nil
-		if err := failed.Save(); err != nil {
+		if err := k.pen.write(failed.Save); err != nil {
 			k.log.Error().Err(err).Msg("claims could not be saved, they are kept in memory")
 			again = time.After(saveAgain)
 		}
 	}
 }
+
+// A pen is what the ledger is written with, by one at a time. It can be given to
+// another process.
+type pen struct {
+	free chan struct{} // holds one while nobody writes
+	gone chan struct{} // closed when another process has it
+}
+
+func newPen() *pen {
+	p := &pen{free: make(chan struct{}, 1), gone: make(chan struct{})}
+	p.release()
+	return p
+}
+
+// write calls save when nobody else writes, and not at all once the pen is gone.
+func (p *pen) write(save func() error) error {
+	select {
+	case <-p.free:
+		defer p.release()
+		return save()
+	case <-p.gone:
+		return nil
+	}
+}
+
+func (p *pen) release() { p.free <- struct{}{} }

@@ -31,11 +31,23 @@ type program struct {
 // It listens for HTTPS only where a test asks for it.
 func execute(t testing.TB, env []string, args ...string) *program {
 	t.Helper()
+	return executeFile(t, os.Args[0], env, args...)
+}
+
+// executeFile is execute for a copy of the program.
+func executeFile(t testing.TB, path string, env []string, args ...string) *program {
+	t.Helper()
+	return launch(t, exec.Command(path, args...), env)
+}
+
+// launch starts cmd as execute does.
+func launch(t testing.TB, cmd *exec.Cmd, env []string) *program {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "fl")
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &program{t: t, dir: dir, done: make(chan struct{}), cmd: exec.Command(os.Args[0], args...)}
+	x := &program{t: t, dir: dir, done: make(chan struct{}), cmd: cmd}
 	x.cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + dir, "XDG_DATA_HOME=" + dir, "FAIRLEAD_HTTPS=off"}, env...)
 	x.cmd.Stdout, x.cmd.Stderr = lockedWriter{x, &x.out}, lockedWriter{x, &x.errs}
 	if err := x.cmd.Start(); err != nil {
@@ -75,13 +87,18 @@ func (x *program) code() int {
 	return x.cmd.ProcessState.ExitCode()
 }
 
-// serve runs the proxy of a world as a process and waits until it is ready.
+// execute runs the proxy of a world as a process and waits until it is ready.
 func (w *world) execute(env []string, args ...string) (*program, *proxy) {
+	w.Helper()
+	return w.executeFile(os.Args[0], env, args...)
+}
+
+func (w *world) executeFile(path string, env []string, args ...string) (*program, *proxy) {
 	w.Helper()
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(w)))
 	data := filepath.Join(w.dir, "data"+strconv.Itoa(int(subnets.Add(1))))
 	args = append([]string{"run", "--docker-host", w.engine.Host(), "--http", addr, "--data-dir", data, "--log-format", "json"}, args...)
-	x := execute(w, env, args...)
+	x := executeFile(w, path, env, args...)
 	p := &proxy{TB: w.TB, addr: addr, addrs: map[string]string{"http": addr}, args: args}
 	p.admin.Socket = filepath.Join(data, "admin.sock")
 	p.client = p.newClient()
@@ -182,19 +199,6 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestSecondProxyOnOneDataDirectoryIsRefused(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	p := w.start()
-	x := execute(t, nil, "run", "--docker-host", w.engine.Host(), "--http", "127.0.0.1:0", "--data-dir", p.settings.dataDir)
-	if code := x.code(); code != exitUsage || !strings.Contains(x.stderr(), "another fairlead is running") {
-		t.Errorf("exit code %d: %s; want %d: another one runs", code, x.stderr(), exitUsage)
-	}
-	if p.ready() != nil {
-		t.Errorf("the first is not ready any more: %v", p.ready())
 	}
 }
 
@@ -304,27 +308,34 @@ func TestADrainEndsAtItsTimeout(t *testing.T) {
 	}
 }
 
-func TestHupChangesNothingAndUsr1ReopensTheAccessLog(t *testing.T) {
+func TestHupAndUsr1ReadAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.run(labelled("web", "host=app.test"), nil)
-	log := filepath.Join(w.dir, "access")
-	x, p := w.execute(nil, "--access-log", log)
+	log, routes := filepath.Join(w.dir, "access"), filepath.Join(w.dir, "routes.yaml")
+	write(t, routes, "x: {host: x.test, respond: 200 one}\n")
+	x, p := w.execute(nil, "--access-log", log, "--routes", routes)
 	p.await("app.test", 200, "web ")
+	for i, sig := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGHUP} {
+		if err := os.Rename(log, log+strconv.Itoa(i)); err != nil {
+			t.Fatal(err)
+		}
+		x.cmd.Process.Signal(sig)
+		p.access = log
+		eventually(t, "the log is written under its name again", func() bool {
+			p.fetch("app.test", "/after")
+			return len(p.accessLines("/after")) > 0
+		})
+		if st, err := os.Stat(log); err != nil || st.Mode().Perm()&0o007 != 0 {
+			t.Errorf("access log: %v %v, want a mode that others cannot read", st.Mode(), err)
+		}
+	}
+	if !lineWith(x.stderr(), `"files are read again"`, `"routes":"`+routes, `"access_log":"`+log) {
+		t.Errorf("the log does not say what is read again:\n%s", x.stderr())
+	}
+	write(t, routes, "x: {host: x.test, respond: 200 two}\n")
 	x.cmd.Process.Signal(syscall.SIGHUP)
-	p.access = log + ".1"
-	if err := os.Rename(log, p.access); err != nil {
-		t.Fatal(err)
-	}
-	x.cmd.Process.Signal(syscall.SIGUSR1)
-	p.access = log
-	eventually(t, "the log is written under its name again", func() bool {
-		p.fetch("app.test", "/after")
-		return len(p.accessLines("/after")) > 0
-	})
-	if st, err := os.Stat(log); err != nil || st.Mode().Perm()&0o007 != 0 {
-		t.Errorf("access log: %v %v, want a mode that others cannot read", st.Mode(), err)
-	}
+	p.await("x.test", 200, "two")
 	if status, _, err := p.fetch("app.test", "/"); status != 200 {
 		t.Errorf("after HUP: %d %v, want 200", status, err)
 	}

@@ -3,22 +3,26 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/fairlead/fairlead/routing"
 	"github.com/fairlead/fairlead/routing/upstream"
+	"github.com/fairlead/fairlead/spec"
 	"github.com/spf13/cobra"
 )
 
 // routesView is the table, and whether it may be out of date.
 type routesView struct {
 	routing.View
-	Stale string `json:"stale,omitempty"`
+	Orders spec.Control `json:"orders"` // also those whose route or container is not there now
+	Stale  string       `json:"stale,omitempty"`
 }
 
 func (p *process) routesView(t *routing.Table) routesView {
-	v := routesView{View: t.View()}
+	v := routesView{View: t.View(), Orders: *p.orders.current()}
 	if p.certs != nil {
 		v.Problems = append(v.Problems, p.certs.Problems()...)
 	}
@@ -70,10 +74,12 @@ func (v *routesView) print(w io.Writer) error {
 		return err
 	}
 	for _, r := range v.Routes {
-		if r.State != "serving" {
+		if r.Reason != "" {
 			fmt.Fprintf(w, "\n%s: %s\n", r.ID, r.Reason)
 		}
 	}
+	v.printEndpoints(w)
+	v.printOrders(w)
 	if len(v.Problems) > 0 {
 		fmt.Fprintln(w, "\nPROBLEMS")
 		for _, p := range v.Problems {
@@ -90,6 +96,34 @@ func (v *routesView) print(w io.Writer) error {
 		fmt.Fprintln(w, "\nMAY BE OUT OF DATE: "+v.Stale)
 	}
 	return nil
+}
+
+// printEndpoints says why endpoints get no requests, or only in need, where the
+// reason of their route does not.
+func (v *routesView) printEndpoints(w io.Writer) {
+	reasons := map[string]string{} // by container
+	for _, r := range v.Routes {
+		for _, e := range r.Endpoints {
+			switch {
+			case e.State == "drained":
+				reasons[e.Container] = e.Reason
+			case e.Reason != "" && r.State != "no-endpoint":
+				reasons[e.Container] = e.State + ", " + e.Reason
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(reasons)) {
+		fmt.Fprintf(w, "\n%s: %s\n", name, reasons[name])
+	}
+}
+
+// printOrders prints the orders for routes that are not there.
+func (v *routesView) printOrders(w io.Writer) {
+	for _, id := range slices.Sorted(maps.Keys(v.Orders.Maintenance)) {
+		if !slices.ContainsFunc(v.Routes, func(r routing.RouteView) bool { return r.ID == id }) {
+			fmt.Fprintf(w, "\n%s: no such route now; once it is back, under maintenance until %s\n", id, v.Orders.Maintenance[id].End("fairlead maintenance "+id+" off"))
+		}
+	}
 }
 
 func endpointList(endpoints []upstream.EndpointState) string {

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -17,6 +17,7 @@ import (
 	"github.com/fairlead/fairlead/certs"
 	"github.com/fairlead/fairlead/discovery"
 	"github.com/fairlead/fairlead/exchange"
+	"github.com/fairlead/fairlead/internal/statefile"
 	"github.com/fairlead/fairlead/routing"
 	"github.com/fairlead/fairlead/routing/build"
 	"github.com/fairlead/fairlead/routing/upstream"
@@ -55,27 +56,40 @@ type process struct {
 	sink     *telemetry.Sink
 	counters telemetry.Counters
 
-	engine  *discovery.Docker
-	file    *discovery.RoutesFile // nil without --routes
-	watch   *watch
-	prober  *upstream.Prober
-	certs   *certs.Certificates // nil without an entry point with TLS
-	server  *server.Server
-	points  []server.EntryPoint // as bound
-	leaving atomic.Bool
+	engine     *discovery.Docker
+	file       *discovery.RoutesFile // nil without --routes
+	readRoutes chan struct{}         // holds one: file is to be read again
+	watch      *watch
+	orders     *orderBook
+	prober     *upstream.Prober
+	certs      *certs.Certificates // nil without an entry point with TLS
+	server     *server.Server
+	points     []server.EntryPoint // as bound
+	leaving    atomic.Bool
+
+	open         chan struct{} // closed when the entry points are served
+	reached      chan struct{} // closed when they are served by this process alone
+	predecessor  *predecessor  // nil if nothing ran before
+	handover     handover
+	invocation   invocation
+	surroundings surroundings
 }
 
-// newProcess checks the settings and wires the parts. It takes no port, opens
-// no socket and starts nothing.
+// newProcess checks the settings, wires the parts and takes the ports, from a
+// proxy that runs already if there is one. It opens none and starts nothing.
 func newProcess(s *settings, unused []string) (*process, error) {
-	log, err := telemetry.NewLogger(os.Stderr, s.logLevel, s.logFormat)
+	stderr := openStderr()
+	log, err := telemetry.NewLogger(stderr, s.logLevel, s.logFormat)
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range unused {
 		log.Warn().Str("setting", name).Msg("setting is planned and does nothing yet")
 	}
-	p := &process{settings: s, log: log}
+	p := &process{
+		settings: s, log: log, open: make(chan struct{}), reached: make(chan struct{}),
+		handover: handover{done: make(chan struct{})}, invocation: thisInvocation(), surroundings: surroundingsNow(),
+	}
 	if p.sink, err = telemetry.OpenSink(s.accessLog, s.logFormat); err != nil {
 		return nil, err
 	}
@@ -95,7 +109,7 @@ func newProcess(s *settings, unused []string) (*process, error) {
 	if err := p.wireServer(points); err != nil {
 		return nil, err
 	}
-	return p, nil
+	return p, settleStderr()
 }
 
 // wireRouting sets up the way from labels to the table.
@@ -117,16 +131,19 @@ func (p *process) wireRouting(points []server.EntryPoint) error {
 		Confirm: p.engine.Confirm, Log: p.log,
 		Away: func(err error) bool { return errors.Is(err, discovery.ErrAway) },
 	}
+	p.orders = &orderBook{file: statefile.File(filepath.Join(s.dataDir, "control.json")), log: p.log}
 	p.watch = &watch{
+		orders: p.orders,
 		parser: spec.NewParser(spec.Config{Schema: schema, Domain: s.domain, Network: s.network, Defaults: defaults, Entries: entryNames(points), Names: s.names()}),
 		claims: &routing.Claims{Grace: s.claimGrace, Share: s.shares, File: filepath.Join(s.dataDir, "claims.json")},
 		live:   &routing.Live{}, log: p.log,
-		wake: make(chan struct{}, 1), first: make(chan struct{}),
+		wake: make(chan struct{}, 1), first: make(chan struct{}), pen: newPen(), asked: make(chan chan<- *routing.Ledger),
 	}
+	sticky := sync.OnceValue(func() []byte { return stickyKey(s.dataDir, p.log) })
 	p.watch.env = &routing.Env{
 		Build: build.Build{Log: p.log, Prefix: s.labelPrefix, Now: time.Now, DataDir: s.dataDir, SecretsDir: s.secretsDir, Keeper: &build.Keeper{}},
 		NewPool: func(key string, tls spec.UpstreamTLS, b *build.Build) (*upstream.Pool, error) {
-			return upstream.New(upstream.Config{Key: key, TLS: tls, Secret: b.Secret, Prober: p.prober, Log: p.log})
+			return upstream.New(upstream.Config{Key: key, TLS: tls, Secret: b.Secret, StickyKey: sticky(), Prober: p.prober, Log: p.log})
 		},
 	}
 	p.prober.OnReady = p.watch.onReady
@@ -134,7 +151,8 @@ func (p *process) wireRouting(points []server.EntryPoint) error {
 		p.watch.routes = &spec.Snapshot{}
 		return nil
 	}
-	p.file = &discovery.RoutesFile{Path: s.routes, Prefix: s.labelPrefix, Log: p.log}
+	p.readRoutes = make(chan struct{}, 1)
+	p.file = &discovery.RoutesFile{Path: s.routes, Prefix: s.labelPrefix, Log: p.log, Again: p.readRoutes}
 	return nil
 }
 
@@ -171,8 +189,12 @@ func (p *process) wireServer(points []server.EntryPoint) error {
 	}
 	p.server = &server.Server{
 		TLS: p.tlsConfig(), ALPN: byProtocol,
-		Drain: s.shutdownTimeout, Limits: server.Limits{Conns: s.maxClientConns, ConnsPerIP: s.maxConnsPerIP},
-		Log: func(msg string, err error) { p.log.Warn().Err(err).Msg(msg) },
+		Drain: s.shutdownTimeout, Courtesy: s.idleTimeout,
+		HandedDrain: max(s.upgradeDrain, 1), // there 0 is the default, here it is none
+
+		Limits:  server.Limits{Conns: s.maxClientConns, ConnsPerIP: s.maxConnsPerIP},
+		Log:     func(msg string, err error) { p.log.Warn().Err(err).Msg(msg) },
+		Serving: func() { close(p.open) },
 		Engine: func(e server.EntryPoint) server.Engine {
 			next := http.Handler(p.watch.live)
 			if p.certs != nil && !e.TLS {
@@ -186,19 +208,28 @@ func (p *process) wireServer(points []server.EntryPoint) error {
 					Trusted: trusted, Gateways: p.watch.hidden, Entry: e.Name,
 					EntryPort: portOf(e.Addr), HTTPS: e.TLS,
 					CloseChunked: true, // net/http hides a Content-Length beside chunked
+					Leaving:      p.server.Leaving,
 					Answered:     access.Note, Next: access,
 				},
 			})
 		},
 	}
-	err = p.server.Bind(points...)
+	if err := p.inherit(points); err != nil {
+		return err
+	}
+	if err := p.server.Bind(points...); err != nil {
+		err = p.inUse(err)
+		p.giveUp(err)
+		return err
+	}
 	p.points = p.server.EntryPoints()
-	return err
+	return nil
 }
 
-// run serves until a signal ends it. What can go wrong at once goes wrong
-// before it serves.
-func (p *process) run(ctx context.Context) error {
+// run serves until a signal ends it, or until another process has taken over and
+// what went on has ended. What can go wrong at once goes wrong before it serves.
+func (p *process) run(ctx context.Context) (err error) {
+	defer func() { p.giveUp(err) }()
 	s := p.settings
 	if err := os.MkdirAll(s.dataDir, 0o700); err != nil && !unwritable(err) {
 		return fmt.Errorf("data directory: %w", err)
@@ -206,20 +237,36 @@ func (p *process) run(ctx context.Context) error {
 	if set, err := p.watch.claims.Load(time.Now()); err != nil {
 		p.log.Error().Err(err).Str("set_aside", set).Msg("claims could not be read, beginning without")
 	}
-	ln, err := admin.Listen(adminSocket(s.admin, s.dataDir))
-	if unwritable(err) {
-		p.log.Error().Err(err).Msg("data directory cannot be written: nothing will outlive this process, and commands such as fairlead routes will not reach it; --admin puts their socket elsewhere")
-	} else if err != nil {
+	if set, err := p.orders.load(); err != nil {
+		p.log.Error().Err(err).Str("set_aside", set).Msg("orders of drain and maintenance could not be read, beginning without")
+	}
+	ln, err := p.listenAdmin()
+	if err != nil {
 		return err
 	}
 	_, imageErr := os.Stat(inImage)
 	if err := dropPrivileges(imageErr == nil, p.engine.Socket(), s.dataDir, p.log); err != nil {
 		return err
 	}
+	told, tell := context.WithCancel(ctx)
+	defer tell()
+	defer p.onSignals(tell)()
+	err = p.work(told, ln)
+	if p.handover.takenBy() != nil && p.surroundings.endsContainer() {
+		// Ending would end the container, which its restart policy starts again:
+		// it would take over in turn, for ever.
+		p.log.Info().Msg("drained, waiting to be stopped: the container ends with this process")
+		<-told.Done()
+	}
+	err = errors.Join(err, p.sink.Close())
+	p.log.Info().Msg("stopped")
+	return err
+}
+
+// work runs every part until ctx ends or there is nothing left to do.
+func (p *process) work(ctx context.Context, ln *admin.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	defer p.onSignals(stop)()
-
 	// Requests in progress still need pools and probes while the server drains,
 	// so what serves them ends after it.
 	support, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -228,7 +275,7 @@ func (p *process) run(ctx context.Context) error {
 	behind.Go(func() error { return p.prober.Run(support) })
 	behind.Go(func() error { return p.watch.Run(support) })
 	if p.certs != nil {
-		behind.Go(func() error { return p.certs.Run(support) })
+		behind.Go(func() error { return p.runCertificates(support) })
 	}
 	behind.Go(func() error { return p.engine.Run(support, p.watch.fromEngine) })
 	if ln != nil {
@@ -238,11 +285,34 @@ func (p *process) run(ctx context.Context) error {
 		group.Go(func() error { defer stop(); return p.file.Run(ctx, p.watch.fromRoutes) })
 	}
 	group.Go(func() error { defer stop(); return p.serve(ctx) })
-	err = group.Wait()
+	group.Go(func() error {
+		err := p.succeed(ctx, ln)
+		if err != nil {
+			stop()
+		}
+		return err
+	})
+	err := group.Wait()
 	end()
-	err = errors.Join(err, behind.Wait(), p.sink.Close())
-	p.log.Info().Msg("stopped")
-	return err
+	return errors.Join(err, behind.Wait())
+}
+
+// runCertificates orders and renews until ctx ends, or until another process
+// does it.
+func (p *process) runCertificates(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var group errgroup.Group
+	group.Go(func() error {
+		defer stop()
+		select {
+		case <-p.handover.done:
+		case <-ctx.Done():
+		}
+		return nil
+	})
+	group.Go(func() error { return p.certs.Run(ctx) })
+	return group.Wait()
 }
 
 // unwritable reports whether err is a disk's that is full or read-only: what is
@@ -260,48 +330,35 @@ func (p *process) serve(ctx context.Context) error {
 		return p.server.Close()
 	case <-p.watch.first:
 	}
+	if p.certs != nil {
+		select {
+		case <-ctx.Done():
+			return p.server.Close()
+		case <-p.certs.Stored():
+		}
+	}
+	if p.predecessor != nil {
+		p.warm(ctx)
+	} else if err := p.orders.save(); err != nil { // without those that ended meanwhile
+		p.log.Error().Err(err).Msg("orders could not be saved, they are kept in memory")
+	}
 	for _, e := range p.server.EntryPoints() {
 		p.log.Info().Str("entry", e.Name).Str("address", e.Addr).Msg("listening")
 	}
-	return p.server.Serve(ctx)
-}
-
-// onSignals drains at the first SIGTERM or SIGINT and ends at once at the
-// second; SIGUSR1 opens the access log again. It returns what undoes it.
-func (p *process) onSignals(drain func()) (undo func()) {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGHUP)
-	go p.handleSignals(signals, drain)
-	return func() {
-		signal.Stop(signals)
-		close(signals)
+	err := p.server.Serve(ctx)
+	if p.handover.takenBy() != nil {
+		p.handover.talks.Wait() // whoever asked for it is told
 	}
-}
-
-func (p *process) handleSignals(signals <-chan os.Signal, drain func()) {
-	for sig := range signals {
-		switch {
-		case sig == syscall.SIGHUP:
-			p.log.Info().Msg("nothing to reload: labels, the routes file and certificates are watched")
-		case sig == syscall.SIGUSR1:
-			if err := p.sink.Reopen(); err != nil {
-				p.log.Error().Err(err).Msg("access log could not be opened again")
-			}
-		case p.leaving.Swap(true):
-			p.log.Warn().Msg("second signal, ended at once")
-			p.sink.Close()
-			os.Exit(exitNo)
-		default:
-			p.log.Info().Stringer("signal", sig).Dur("timeout", p.settings.shutdownTimeout).Msg("draining")
-			drain()
-		}
-	}
+	return err
 }
 
 // ready returns why the proxy should get no traffic, nil if it should.
 func (p *process) ready() error {
 	if p.leaving.Load() {
 		return errors.New("draining")
+	}
+	if to := p.handover.takenBy(); to != nil {
+		return fmt.Errorf("handed over to pid %d", to.PID)
 	}
 	select {
 	case <-p.watch.first:
@@ -326,8 +383,17 @@ func (p *process) adminServer() *admin.Server {
 		}
 	}
 	return &admin.Server{
-		Ready:   p.ready,
-		Actions: map[string]func(*http.Request) (any, error){"certs-retry": p.retryCertificate},
+		Ready: p.ready,
+		Actions: map[string]func(*http.Request) (any, error){
+			"certs-retry": p.retryCertificate,
+			"drain":       table(p.drain),
+			"undrain":     table(p.undrain),
+			"maintenance": table(p.maintenance),
+		},
+		Sessions: map[string]func(*http.Request) (func(context.Context, *admin.Session), error){
+			"takeover": p.takeover,
+			"upgrade":  p.upgrade,
+		},
 		Sources: map[string]func(*http.Request) (any, error){
 			"certs":   p.certificates,
 			"ca":      p.rootCertificate,
@@ -340,6 +406,7 @@ func (p *process) adminServer() *admin.Server {
 
 // statusView is what the proxy says of itself.
 type statusView struct {
+	PID      int                `json:"pid"`
 	Version  string             `json:"version"`
 	Engine   discovery.Status   `json:"engine"`
 	Requests telemetry.Snapshot `json:"requests"`
@@ -350,7 +417,7 @@ type statusView struct {
 
 func (p *process) status() statusView {
 	return statusView{
-		Version: version, Engine: p.engine.Status(), Requests: p.counters.Snapshot(), Conns: p.server.Stats(),
+		PID: os.Getpid(), Version: version, Engine: p.engine.Status(), Requests: p.counters.Snapshot(), Conns: p.server.Stats(),
 		LogLost: p.sink.Dropped(), Kept: p.watch.env.Build.Keeper.Len(),
 	}
 }

@@ -48,6 +48,7 @@ type settings struct {
 	maxClientConns            int
 	maxConnsPerIP             int
 	shutdownTimeout           time.Duration
+	upgradeDrain              time.Duration
 
 	logLevel, logFormat, accessLog string
 }
@@ -98,10 +99,11 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.IntVar(&s.maxClientConns, "max-client-conns", 0, "most client connections at once, 0 for no limit")
 	f.IntVar(&s.maxConnsPerIP, "max-conns-per-ip", 0, "most connections of one client address (IPv6: /64), 0 for no limit")
 	durationVar(f, &s.shutdownTimeout, "shutdown-timeout", 30*time.Second, "how long requests may go on after SIGTERM")
+	durationVar(f, &s.upgradeDrain, "upgrade-drain", 10*time.Minute, "how long requests and WebSockets may go on after another process took over")
 
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", "auto", "json, console, or auto: console on a terminal")
-	f.StringVar(&s.accessLog, "access-log", "stdout", "stdout, off, or a file (opened again on SIGUSR1)")
+	f.StringVar(&s.accessLog, "access-log", "stdout", "stdout, off, or a file (opened again on SIGUSR1 and SIGHUP)")
 	for _, name := range laterFlags {
 		f.StringArray(name, nil, "not yet")
 		f.MarkHidden(name)
@@ -131,7 +133,7 @@ func (d *duration) Set(text string) error {
 // laterFlags are settings of the contract that are not built yet. They are
 // accepted, with a warning, so that one set of flags fits every version.
 var laterFlags = []string{
-	"http3", "cert", "auth", "upgrade-drain",
+	"http3", "cert", "auth",
 }
 
 func adminFlag(f *pflag.FlagSet, to *string) {
@@ -274,7 +276,7 @@ func (s *settings) check() error {
 		}
 	}
 	for name, d := range map[string]time.Duration{
-		"claim-grace": s.claimGrace, "head-timeout": s.headTimeout, "idle-timeout": s.idleTimeout, "shutdown-timeout": s.shutdownTimeout,
+		"claim-grace": s.claimGrace, "head-timeout": s.headTimeout, "idle-timeout": s.idleTimeout, "shutdown-timeout": s.shutdownTimeout, "upgrade-drain": s.upgradeDrain,
 	} {
 		if d < 0 {
 			return fmt.Errorf("--%s %s: want 0 or more", name, d)

@@ -20,7 +20,7 @@ var takeovers = map[string]dockertest.Container{
 	"method":          inProject(labelled("evil", "host=app.test", "match.method=POST"), "evil", "x"),
 	"header":          inProject(labelled("evil", "host=app.test", "match.header.User-Agent=~.*"), "evil", "x"),
 	"priority":        inProject(labelled("evil", "host=app.test", "priority=1000"), "evil", "x"),
-	"canary":          inProject(labelled("evil", "host=app.test", "canary=99"), "evil", "x"),
+	"canary":          inProject(labelled("evil", "host=app.test", "canary=99%"), "evil", "x"),
 	"pool":            inProject(labelled("evil", "host=app.test", "pool=web"), "evil", "x"),
 	"shared pool":     inProject(labelled("evil", "host=app.test", "pool=@web"), "evil", "x"),
 	"wildcard":        inProject(labelled("evil", "host=*.test", "priority=1000"), "evil", "x"),

@@ -44,7 +44,7 @@ func (p *process) wireCertificates(points []server.EntryPoint) error {
 	var err error
 	p.certs, err = certs.New(certs.Config{
 		DataDir: s.dataDir, Secret: p.watch.env.Build.Secret, SecretsDir: s.secretsDir, Names: s.names(), ACME: authority,
-		HTTPOpen: open(false), HTTPSOpen: true, Changed: func() { p.watch.tell(func() {}) }, Log: p.log,
+		HTTPOpen: open(false), HTTPSOpen: true, Reached: p.reached, Changed: func() { p.watch.tell(func() {}) }, Log: p.log,
 		Lookup: func(name string) (spec.TLSHost, bool) {
 			if t := live.Table(); t != nil {
 				return t.TLSHost(name)

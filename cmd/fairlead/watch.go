@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -21,12 +22,16 @@ import (
 type watch struct {
 	parser *spec.Parser
 	claims *routing.Claims
+	orders *orderBook
 	env    *routing.Env
 	live   *routing.Live
 	log    zerolog.Logger
 
 	wake  chan struct{} // holds one
 	first chan struct{} // closed when the first table is live
+
+	pen   *pen
+	asked chan chan<- *routing.Ledger // for the ledger as it is
 
 	swapped func() // told of each new table; nil without anybody to tell
 
@@ -36,8 +41,9 @@ type watch struct {
 
 	mu       sync.Mutex // guards what is below
 	engine   *spec.Snapshot
-	routes   *spec.Snapshot // of the routes file; empty and not nil where there is none
-	newReady []string       // ids of containers found ready since the last turn
+	routes   *spec.Snapshot  // of the routes file; empty and not nil where there is none
+	newReady []string        // ids of containers found ready since the last turn
+	waiting  []chan struct{} // closed after the next turn
 }
 
 func (w *watch) fromEngine(s spec.Snapshot) { w.tell(func() { w.engine = &s }) }
@@ -56,14 +62,41 @@ func (w *watch) tell(note func()) {
 	}
 }
 
+// turned waits until what was told before has taken effect. Its error is ctx's.
+func (w *watch) turned(ctx context.Context) error {
+	done := make(chan struct{})
+	w.tell(func() { w.waiting = append(w.waiting, done) })
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// containers returns those of the engine that have not been removed.
+func (w *watch) containers() (all []*spec.Workload) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.engine == nil {
+		return nil
+	}
+	for _, c := range w.engine.Workloads {
+		if c.State != spec.Gone {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
 // Run compiles until ctx ends.
 func (w *watch) Run(ctx context.Context) error {
-	keeper := ledgerKeeper{log: w.log, ledgers: make(chan *routing.Ledger)}
+	keeper := ledgerKeeper{log: w.log, pen: w.pen, ledgers: make(chan *routing.Ledger)}
 	var writing sync.WaitGroup
 	writing.Go(keeper.run)
 	defer writing.Wait()
 	defer func() { keeper.end(w.claims) }()
-	var grace <-chan time.Time
+	var due <-chan time.Time // something ends by itself
 	for {
 		select {
 		case <-ctx.Done():
@@ -74,33 +107,76 @@ func (w *watch) Run(ctx context.Context) error {
 		case <-keeper.gather:
 			keeper.take(w.claims)
 			continue
+		case reply := <-w.asked:
+			reply <- w.claims.Ledger()
+			continue
 		case <-w.wake:
-		case <-grace:
+		case <-due:
 		}
-		if snap, ok := w.merged(); ok {
+		snap, ok, waiting := w.merged()
+		if ok {
 			w.turn(snap)
+			w.live.Shake() // what woke us may be that a pool is ready
+		}
+		for _, done := range waiting {
+			close(done)
 		}
 		keeper.changed()
-		grace = nil
-		if _, next := w.claims.Due(time.Now()); !next.IsZero() {
-			grace = time.After(time.Until(next))
-		}
+		due = w.due()
 	}
 }
 
+// due returns a channel that is sent to when the next claim or order ends, nil
+// if none does.
+func (w *watch) due() <-chan time.Time {
+	_, next := w.claims.Due(time.Now())
+	if w.live.Table() != nil { // before the first one no order is ended, and each that is over would be due for ever
+		if order := w.orders.due(); next.IsZero() || !order.IsZero() && order.Before(next) {
+			next = order
+		}
+	}
+	if next.IsZero() {
+		return nil
+	}
+	return time.After(time.Until(next))
+}
+
+// holdLedger has the ledger written as it is now, and then not any more until
+// the pen is released. Only where that fails is the pen not held.
+func (w *watch) holdLedger(ctx context.Context) (unwritten, err error) {
+	select {
+	case <-w.pen.free:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for the claims to be written: %w", ctx.Err())
+	}
+	reply := make(chan *routing.Ledger, 1)
+	select {
+	case w.asked <- reply:
+	case <-ctx.Done():
+		w.pen.release()
+		return nil, fmt.Errorf("wait for the claims: %w", ctx.Err())
+	}
+	if l := <-reply; l != nil {
+		unwritten = l.Save()
+	}
+	return unwritten, nil
+}
+
 // merged returns everything that is known, once the engine and the routes file
-// have both been read.
-func (w *watch) merged() (spec.Snapshot, bool) {
+// have both been read, and who waits for it to take effect.
+func (w *watch) merged() (snap spec.Snapshot, ok bool, waiting []chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	waiting, w.waiting = w.waiting, nil
 	for _, id := range w.newReady {
 		w.parser.Ready(id)
 	}
 	w.newReady = nil
 	if w.engine == nil || w.routes == nil {
-		return spec.Snapshot{}, false
+		return snap, false, waiting
 	}
-	snap := *w.engine
+	snap = *w.engine
+	snap.Control = w.orders.end(time.Now(), &snap)
 	if w.routes.Stale != "" {
 		snap.Stale = strings.TrimPrefix(snap.Stale+"; "+w.routes.Stale, "; ")
 	}
@@ -108,7 +184,7 @@ func (w *watch) merged() (spec.Snapshot, bool) {
 		// Still by ID: those of containers are hexadecimal, and come before "routes:".
 		snap.Workloads = slices.Concat(snap.Workloads, w.routes.Workloads)
 	}
-	return snap, true
+	return snap, true, waiting
 }
 
 func (w *watch) turn(snap spec.Snapshot) {
@@ -130,11 +206,11 @@ func (w *watch) turn(snap spec.Snapshot) {
 
 // ownPorts returns how the ports of the proxy's own container are published.
 func ownPorts(snap spec.Snapshot) *[]spec.Published {
-	i, found := slices.BinarySearchFunc(snap.Workloads, snap.Self.ID, func(w *spec.Workload, id string) int { return strings.Compare(w.ID, id) })
-	if !found {
+	own := snap.Workload(snap.Self.ID)
+	if own == nil {
 		return nil
 	}
-	return &snap.Workloads[i].Published
+	return &own.Published
 }
 
 // report logs what the table changed.

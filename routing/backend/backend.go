@@ -58,7 +58,7 @@ func New(b *build.Build, pool http.RoundTripper) (http.Handler, error) {
 			return build(b, o)
 		}
 	}
-	p := &Proxy{Transport: pool, Timeouts: defaultTimeouts}
+	p := &Proxy{Transport: pool, Timeouts: defaultTimeouts, Further: defaultRetry}
 	for name, apply := range forwards {
 		if o, ok := b.Route.Options[name]; ok {
 			apply(p, o)

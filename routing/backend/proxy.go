@@ -25,6 +25,7 @@ type Proxy struct {
 	// "upstream" for the endpoint's address, else itself.
 	HostHeader string
 	Timeouts   exchange.Timeouts
+	Further    int // endpoints tried after the first
 }
 
 var _ http.Handler = (*Proxy)(nil)
@@ -37,7 +38,7 @@ type informer interface {
 // ServeHTTP forwards r and its answer.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := exchange.Of(r)
-	x.Timeouts = &p.Timeouts
+	x.Timeouts, x.Further = &p.Timeouts, p.Further
 	asked := stripRequest(r)
 	r, body := p.prepare(w, r)
 	resp, err := p.send(w, r)
@@ -220,6 +221,10 @@ func uploading(body io.ReadCloser) bool {
 
 // refuse answers for a transport that brought no answer.
 func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, body *clientBody, err error) {
+	if errors.Is(err, upstream.ErrMoved) {
+		x.Moved = true
+		return
+	}
 	if upstream.ClientGone(r, err) || errors.Is(err, io.ErrUnexpectedEOF) && errors.As(err, new(*upstream.RequestError)) {
 		x.Code, x.Cause = "client-gone", err
 		x.Response.Status = 499

@@ -56,11 +56,17 @@ func (p *Proxy) tunnel(w http.ResponseWriter, r *http.Request, x *exchange.Excha
 		t.end = x.Start.Add(d)
 	}
 	t.touch()
-	if err := t.begin(client, buffered, h, up); err != nil {
+	f := newFarewell(&halfCloser{client}, up)
+	if err := t.begin(client, buffered, h, &f.endpoint); err != nil {
 		x.Code, x.Cause = "client-gone", err
 		return
 	}
-	x.Response.Bytes, x.Cause = t.run(&halfCloser{client}, up)
+	f.attend(client, up)
+	x.Cause = t.run(&f.client, &f.endpoint)
+	if why := f.end(); why != nil {
+		x.Code, x.Cause = "going-away", why
+	}
+	x.Response.Bytes = f.client.sent
 	if c, ok := resp.Body.(interface{ Cause() error }); ok && x.Cause == nil {
 		x.Cause = c.Cause()
 	}
@@ -108,38 +114,35 @@ func (t *pipes) begin(client net.Conn, buffered *bufio.ReadWriter, h http.Header
 	return err
 }
 
-// run copies until both directions are done. It returns the bytes that went to
-// the client, and the error that ended the tunnel if neither side closed it.
-func (t *pipes) run(client, up stream) (sent int64, err error) {
+// run copies until both directions are done. It returns the error that ended
+// the tunnel if neither side closed it.
+func (t *pipes) run(client, up stream) error {
 	var back sync.WaitGroup
 	var upErr error
-	back.Go(func() {
-		_, upErr = t.pump(up, client)
-	})
-	sent, err = t.pump(client, up)
+	back.Go(func() { upErr = t.pump(up, client) })
+	err := t.pump(client, up)
 	back.Wait()
 	if err == nil {
 		err = upErr
 	}
-	return sent, err
+	return err
 }
 
 // pump copies src to dst until src ends, then says so to dst. If either fails,
 // both are closed, which ends the other direction too.
-func (t *pipes) pump(dst, src stream) (n int64, err error) {
+func (t *pipes) pump(dst, src stream) error {
 	buf := copyBuffers.Get().(*[32 << 10]byte)
 	defer copyBuffers.Put(buf)
 	var moved time.Time
 	for {
 		moved = t.readBy(src, moved)
-		k, err := src.Read(buf[:])
-		if k > 0 {
+		n, err := src.Read(buf[:])
+		if n > 0 {
 			t.touch()
 			t.writeBy(dst)
-			if _, err := dst.Write(buf[:k]); err != nil {
-				return n, t.fail(dst, src, err)
+			if _, err := dst.Write(buf[:n]); err != nil {
+				return t.fail(dst, src, err)
 			}
-			n += int64(k)
 		}
 		switch {
 		case err == nil:
@@ -150,9 +153,9 @@ func (t *pipes) pump(dst, src stream) (n int64, err error) {
 				src.SetReadDeadline(time.Time{})
 				dst.SetReadDeadline(time.Now().Add(linger))
 			}
-			return n, dst.CloseWrite()
+			return dst.CloseWrite()
 		default:
-			return n, t.fail(dst, src, err)
+			return t.fail(dst, src, err)
 		}
 	}
 }

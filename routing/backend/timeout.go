@@ -7,7 +7,7 @@ import (
 	"github.com/fairlead/fairlead/label"
 )
 
-var defaultTimeouts = exchange.Timeouts{Connect: 5 * time.Second, Response: 5 * time.Minute, Idle: time.Hour}
+var defaultTimeouts = exchange.Timeouts{Connect: 5 * time.Second, Response: 5 * time.Minute, Idle: time.Hour, Hold: defaultHold}
 
 var _ = registerForward(forward[exchange.Timeouts]{
 	Kind: label.Kind{
@@ -32,5 +32,8 @@ var _ = registerForward(forward[exchange.Timeouts]{
 			Doc: "The whole exchange; no limit without it.", Example: "2m",
 		},
 	},
-	Apply: func(p *Proxy, t exchange.Timeouts) { p.Timeouts = t },
+	Apply: func(p *Proxy, t exchange.Timeouts) {
+		t.Hold = p.Timeouts.Hold // which has a label of its own
+		p.Timeouts = t
+	},
 })

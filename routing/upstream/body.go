@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -269,16 +270,33 @@ func (b *body) Close() error {
 	} else {
 		b.c.close()
 	}
-	b.c.t.inFlight.Add(-1)
+	b.c.t.finish()
 	return nil
 }
 
 // tunnel is the Body of a 101: the connection itself, first what is buffered.
-type tunnel struct{ b *body }
+type tunnel struct {
+	b      *body
+	closed atomic.Bool
+}
 
 var _ io.ReadWriteCloser = (*tunnel)(nil)
 
-func (t *tunnel) Read(p []byte) (int, error) { return t.b.c.read(p) }
+func newTunnel(b *body) *tunnel {
+	b.c.t.tunnels.Add(1)
+	b.c.stage.Store(int32(tunnelling))
+	return &tunnel{b: b}
+}
+
+// Read reads what the endpoint sends. An app that stops mostly just ends, so at
+// the end of what a leaving endpoint sends comes a farewell.
+func (t *tunnel) Read(p []byte) (int, error) {
+	n, err := t.b.c.read(p)
+	if n == 0 && err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.b.c.t.ended(t.b.c)
+	}
+	return n, err
+}
 
 func (t *tunnel) Write(p []byte) (int, error) { return t.b.c.nc.Write(p) }
 
@@ -302,4 +320,15 @@ func (t *tunnel) Cause() error {
 	return nil
 }
 
-func (t *tunnel) Close() error { return t.b.Close() }
+// OnFarewell has f called once when the tunnel is to be ended because its
+// endpoint leaves, or was ended by one that leaves; at once if it is leaving
+// already. f must not block. A later
+// f replaces it, nil takes it back, and so does Close.
+func (t *tunnel) OnFarewell(f func()) { t.b.c.t.onFarewell(t.b.c, f) }
+
+func (t *tunnel) Close() error {
+	if !t.closed.Swap(true) {
+		t.b.c.t.tunnels.Add(-1)
+	}
+	return t.b.Close()
+}

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -37,16 +38,30 @@ type call struct {
 	answered bool // it said something
 	final    bool // trying it again would not help: timeout, client gone, body unreadable
 
+	// Over all attempts.
+	x       *exchange.Exchange // nil without a client
+	tried   []*endpoint        // since it last waited
+	failed  error              // why no connection to the last of them came about; nothing was sent
+	further int                // endpoints that may still be tried
 	retries int
+	hold    time.Duration // how long it may wait for an endpoint
+	holdBy  time.Time     // until when; zero before it waits
+	waited  bool
 }
 
+// withoutExchange is how many further endpoints are tried for what has no
+// client, and so no route that says it.
+const withoutExchange = 2
+
 func newCall(r *http.Request, inform func(int, http.Header)) call {
-	c := call{r: r, inform: inform, stream: r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0}
+	c := call{r: r, inform: inform, further: withoutExchange, stream: r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0}
 	start := time.Time{}
-	if x := exchangeOf(r); x != nil {
-		start = x.Start
-		if x.Timeouts != nil {
-			c.limits = *x.Timeouts
+	if x, ok := exchange.Find(r); ok {
+		c.x = x
+		start = c.x.Start
+		if c.x.Timeouts != nil {
+			c.limits, c.further = *c.x.Timeouts, c.x.Further
+			c.hold = c.limits.Hold - c.x.Held // it may have waited before, for another pool
 		}
 	}
 	if d := c.limits.Request; d > 0 {
@@ -78,11 +93,39 @@ func streams(h http.Header) bool {
 	return false
 }
 
+// mayMove reports whether the request can be sent back to be matched anew.
+func (c *call) mayMove() bool { return c.x != nil && c.x.MayMove && !c.read }
+
+// rivalled reports whether it is to be, rather than to wait.
+func (c *call) rivalled() bool { return c.mayMove() && c.x.Rivalled }
+
+// move sends the request back.
+func (c *call) move() error {
+	if c.small != nil {
+		c.x.Unsent = bytes.Clone(c.small[:c.smallLen])
+	}
+	return ErrMoved
+}
+
+// heldFor notes how long the request waited.
+func (c *call) heldFor(d time.Duration) {
+	if c.x != nil {
+		c.x.Held += d
+	}
+}
+
+// sentTo notes where the request goes.
+func (c *call) sentTo(t *transport) {
+	if c.x != nil {
+		c.x.Container, c.x.Endpoint = t.container(), t.addr
+	}
+}
+
 // readSmall reads the body if it is small. Not after Expect: the endpoint is
 // to be there first, for reading makes the server say 100 Continue.
 func (c *call) readSmall() error {
 	n := c.r.ContentLength
-	if !c.stream || n < 0 || n > smallBody || len(c.r.Header["Expect"]) > 0 {
+	if c.small != nil || !c.stream || n < 0 || n > smallBody || len(c.r.Header["Expect"]) > 0 {
 		return nil
 	}
 	c.small = smallBodies.Get().(*[smallBody]byte)
@@ -120,7 +163,7 @@ func (c *call) begin() { c.wrote, c.answered, c.final = false, false, false }
 // request can be sent again, and no part of an answer came.
 func (c *call) repeatable() bool {
 	switch {
-	case c.final || c.read || c.upgrade != "":
+	case c.final || c.read:
 		return false
 	case !c.wrote:
 		return true
@@ -129,6 +172,10 @@ func (c *call) repeatable() bool {
 	}
 	return idempotent(c.r.Method)
 }
+
+// resendable reports whether a request that was answered may be sent once more,
+// elsewhere: the answer can be thrown away, and it changes nothing to ask twice.
+func (c *call) resendable() bool { return !c.read && !c.answered && idempotent(c.r.Method) }
 
 func idempotent(method string) bool {
 	switch method {
@@ -147,17 +194,3 @@ func (c *call) answerBy() time.Time {
 }
 
 func (c *call) expired() bool { return !c.limit.IsZero() && !time.Now().Before(c.limit) }
-
-// exchangeOf returns the Exchange of r, or nil: a transport is also used by
-// tests and by what has no client.
-func exchangeOf(r *http.Request) (x *exchange.Exchange) {
-	if x, ok := r.Context().(*exchange.Exchange); ok {
-		return x
-	}
-	defer func() {
-		if recover() != nil {
-			x = nil
-		}
-	}()
-	return exchange.Of(r)
-}

@@ -16,6 +16,15 @@ const (
 	writeMore  = time.Second
 )
 
+// A stage is how far the exchange on a connection is.
+type stage int32
+
+const (
+	exchanging stage = iota
+	unanswered       // it was sent, may be sent again, and nothing of an answer came
+	tunnelling       // it was upgraded
+)
+
 // conn is one connection to an endpoint. It belongs to the goroutine of the
 // request that took it, with three exceptions: the upload of a body writes,
 // abort closes it, and peek runs while nobody has it.
@@ -33,7 +42,9 @@ type conn struct {
 	raw    syscall.RawConn
 	stale  bool // found by peek
 
-	cause atomic.Pointer[error] // why it was aborted
+	cause    atomic.Pointer[error] // why it was aborted
+	stage    atomic.Int32          // a stage
+	farewell func()                // see tunnel.OnFarewell; guarded by the transport's mutex
 
 	mu       sync.Mutex // guards what upload and reader share
 	waiting  bool       // for the first byte of the answer

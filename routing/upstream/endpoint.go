@@ -38,13 +38,15 @@ func identityOf(e *spec.Endpoint) identity {
 }
 
 // state is where an endpoint is in its life: starting → ready → draining →
-// gone, and down for every other reason to get nothing.
+// gone, unhealthy for a while, and down for every other reason to get nothing.
 type state uint8
 
 const (
-	starting state = iota // runs, and has to be seen listening first
-	ready                 // takes requests
-	draining              // finishes what it has
+	starting  state = iota // runs, and has to be seen listening, and healthy, first
+	ready                  // takes requests
+	unhealthy              // takes them only if nobody else can
+	draining               // was told to stop, and finishes what it has
+	drained                // gets nothing new because the operator says so
 	down
 )
 
@@ -55,15 +57,23 @@ type endpoint struct {
 	pool             *Pool
 	id               identity
 	transport        *transport
+	token            string       // by which sticky clients ask for it
+	most             atomic.Int64 // requests at once, 0 for no limit
 
-	spec    spec.Endpoint
-	state   state
-	reason  string // why it is not ready
-	since   time.Time
-	leave   context.CancelFunc // ends its probe, nil without one
-	probing context.Context
-	doubt   bool        // the engine contradicted it, and has to take that back
-	death   *time.Timer // aborts what is left in flight
+	spec      spec.Endpoint
+	state     state
+	reason    string // why it is not ready
+	since     time.Time
+	listening bool // it took a connection in this run, and nothing speaks against it since
+	wasReady  bool
+	checks    checks
+	strikes   strikes
+	leave     context.CancelFunc // ends its probe, nil without one
+	probing   context.Context
+	enters    bool        // it may take requests from Enter on
+	doubt     bool        // the engine contradicted it, and has to take that back
+	death     *time.Timer // aborts what is left in flight
+	drain     *drain      // nil unless it drains
 
 	fails  atomic.Int64
 	failed atomic.Pointer[failure]
@@ -77,51 +87,81 @@ type failure struct {
 
 func newEndpoint(p *Pool, id identity, se *spec.Endpoint) *endpoint {
 	e := &endpoint{pool: p, id: id, spec: *se, state: down, since: time.Now()}
-	e.Key = se.ID + "@" + strconv.FormatInt(id.started, 36) + "/" + address(se)
+	// By its name, so that what hashes and cookies sent to a container goes to
+	// its successor.
+	e.Key = se.Container + ":" + strconv.Itoa(int(se.Addr.Port()))
+	e.token = tokenOf(p.stickyKey, p.key, e.Key)
 	e.transport = newTransport(se, p.tls, p.dial, &e.InFlight)
+	e.transport.finish = e.finish
 	return e
 }
 
-// update takes over what is known of the container now.
+// update takes over what is known of the container and its labels now.
 func (e *endpoint) update(se *spec.Endpoint) {
-	e.spec, e.Weight = *se, se.Weight
-	switch {
-	case se.ID == "":
-		if e.state != ready {
-			e.becomeReady()
-		}
-	case se.Scheme != "" && se.Scheme != "http" && se.Scheme != "https":
-		e.withdraw(down, "scheme "+se.Scheme+" is not supported yet")
-	case se.State == spec.Draining:
-		e.withdraw(draining, "told to stop")
-	case se.State != spec.Running:
-		e.withdraw(down, se.Reason)
-		if se.State != spec.Paused {
+	e.enters = e.listening && e.spec.Standby && !se.Standby
+	e.spec = *se
+	e.spec.Standby = se.Standby || e.enters
+	e.SetWeight(max(1, weightOf(se.Options)))
+	e.most.Store(int64(option(se.Options, "max-conns", maxConnsOptions{}).N))
+	e.transport.keep.Store(int64(option(e.pool.options, "keepalive", defaultKeepalive).N))
+	switch s, reason := e.barred(); {
+	case s == draining:
+		e.withdraw(draining, reason)
+		e.beginDrain()
+	case s == drained:
+		e.withdraw(drained, reason)
+	case s == down:
+		e.withdraw(down, reason)
+		if se.ID != "" && se.State != spec.Running && se.State != spec.Paused {
 			e.expire()
 		}
-	case !se.Addr.IsValid() && se.Socket == "":
-		e.withdraw(down, cmp.Or(se.Reason, "it has no address that the proxy can reach"))
-	case e.state == draining || e.state == down:
+	case se.ID == "" || e.pool.prober == nil:
+		e.heard()
+	case e.state < draining:
+		e.settle()
+	case e.pool.prober.knows(e.id) && !e.doubt:
+		e.heard()
+	default:
 		// New, or on its way back: running is not listening.
-		if e.pool.prober.knows(e.id) && !e.doubt {
-			e.becomeReady()
-		} else {
-			e.start(e.doubt, "its port is being probed")
-		}
+		e.start(e.doubt, "its port is being probed")
 	}
+}
+
+// barred returns why e cannot take requests, whatever its port says: state
+// draining, drained or down, and starting for none.
+func (e *endpoint) barred() (state, string) {
+	se := &e.spec
+	switch {
+	case se.Scheme != "" && se.Scheme != "http" && se.Scheme != "https":
+		return down, "scheme " + se.Scheme + " is not supported yet"
+	case isDown(se.Options):
+		return down, "its label down is set"
+	case se.ID == "":
+	case se.State == spec.Draining:
+		return draining, cmp.Or(se.Reason, "told to stop")
+	case se.State != spec.Running:
+		return down, se.Reason
+	case !se.Addr.IsValid() && se.Socket == "":
+		return down, cmp.Or(se.Reason, "it has no address that the proxy can reach")
+	case se.Drained != "":
+		return drained, se.Drained
+	}
+	return starting, ""
 }
 
 // start has e probed before it gets a request. doubtful asks the engine first
 // whether the address is still its own.
 func (e *endpoint) start(doubtful bool, reason string) {
-	if e.pool.prober == nil {
-		e.becomeReady()
-		return
-	}
 	e.stopProbe()
 	e.setState(starting, reason)
+	e.probe(&probe{doubtful: doubtful})
+}
+
+// probe begins to look after e.
+func (e *endpoint) probe(pr *probe) {
 	e.probing, e.leave = context.WithCancel(context.Background())
-	e.pool.prober.add(&probe{e: e, ctx: e.probing, doubtful: doubtful})
+	pr.e, pr.ctx = e, e.probing
+	e.pool.prober.add(pr)
 }
 
 func (e *endpoint) stopProbe() {
@@ -131,22 +171,75 @@ func (e *endpoint) stopProbe() {
 	}
 }
 
-func (e *endpoint) becomeReady() {
-	e.stopProbe()
-	e.doubt = false
-	e.fails.Store(0)
-	if e.death != nil {
-		e.death.Stop()
-		e.death = nil
+// heard notes that e listens. Whether it is ready is for its health to say.
+func (e *endpoint) heard() {
+	if !e.listening {
+		e.listening, e.doubt = true, false
+		if e.death != nil {
+			e.death.Stop()
+			e.death = nil
+		}
+		e.endDrain()
+		e.pool.prober.count(e.id, +1)
+		e.transport.open()
 	}
-	e.transport.open()
-	e.setState(ready, "")
+	e.settle()
+}
+
+// unheard takes that back.
+func (e *endpoint) unheard() {
+	if e.listening {
+		e.listening = false
+		e.pool.prober.count(e.id, -1)
+	}
+	e.transport.shut()
+}
+
+// settle brings the state of e in line with its health, and sees to it that it
+// is checked where labels say so.
+func (e *endpoint) settle() {
+	if e.listening {
+		s, reason := e.verdict(time.Now())
+		e.setState(s, reason)
+		if e.probing == nil && e.pool.prober != nil && e.pool.health().active() {
+			e.probe(&probe{heard: true})
+		}
+	}
+}
+
+// verdict says how an endpoint that listens is.
+func (e *endpoint) verdict(now time.Time) (state, string) {
+	h := e.pool.health()
+	if h.active() {
+		if s, reason := e.checks.verdict(&h, now); s != ready {
+			return s, reason
+		}
+	} else if h.Mode != healthOff {
+		switch e.spec.Health {
+		case spec.HealthStarting:
+			return starting, "its HEALTHCHECK has not passed yet"
+		case spec.Unhealthy:
+			return unhealthy, "its HEALTHCHECK fails"
+		}
+	}
+	if reason := e.strikes.out(now); reason != "" {
+		return unhealthy, reason
+	}
+	return ready, ""
 }
 
 // withdraw gives e no more requests; those it has go on.
 func (e *endpoint) withdraw(s state, reason string) {
 	e.stopProbe()
-	e.transport.shut()
+	if e.state < draining && s == down {
+		e.pool.leftAt = time.Now()
+	}
+	if s != draining {
+		e.endDrain()
+	}
+	e.unheard()
+	e.checks = checks{}
+	e.strikes.clear()
 	e.setState(s, reason)
 }
 
@@ -160,6 +253,9 @@ func (e *endpoint) expire() {
 
 // remove takes e out of a pool whose endpoints are now those of rest.
 func (e *endpoint) remove(rest []*endpoint) {
+	if e.state == draining {
+		e.pool.leftAt = time.Now()
+	}
 	e.withdraw(down, "it left the pool")
 	if e.id.container == "" {
 		return
@@ -189,17 +285,38 @@ func (e *endpoint) vanish(o *endpoint) {
 }
 
 func (e *endpoint) setState(s state, reason string) {
+	// Its labels hold as soon as the table learns that it is ready, and then it
+	// is asked; not before: they may be what protects it.
+	standby := e.spec.Standby && s == ready
+	if standby {
+		s, reason = starting, "it waits until its labels hold"
+	}
 	if e.state == s && e.reason == reason {
 		return
 	}
-	changed := e.state != s
-	if changed && e.id.container != "" {
-		e.pool.prober.count(e.id, s == ready, e.state == ready)
+	if standby {
+		e.announce()
 	}
+	changed := e.state != s
 	e.state, e.reason = s, reason
-	if changed {
-		e.since = time.Now()
-		e.pool.log.Debug().Str("container", e.spec.Container).Str("endpoint", address(&e.spec)).Str("state", e.name()).Str("reason", reason).Msg("endpoint changed")
+	if !changed {
+		return
+	}
+	e.since = time.Now()
+	e.pool.log.Debug().Str("container", e.spec.Container).Str("endpoint", address(&e.spec)).Str("state", e.name()).Str("reason", reason).Msg("endpoint changed")
+	if s == ready {
+		e.fails.Store(0)
+		e.pool.leftAt = time.Time{} // whoever left has a successor
+		e.warmUp(e.since)
+		e.wasReady = true
+		e.announce()
+	}
+}
+
+// announce tells the rest of the program that e is ready.
+func (e *endpoint) announce() {
+	if p := e.pool.prober; p != nil && p.OnReady != nil && e.id.container != "" {
+		p.OnReady(e.spec)
 	}
 }
 
@@ -210,9 +327,19 @@ func (e *endpoint) listens(pr *probe) bool {
 	if e.probing != pr.ctx {
 		return false
 	}
-	e.becomeReady()
+	e.heard()
 	e.pool.publish()
 	return true
+}
+
+// unwatched notes that probe pr has nothing more to look after.
+func (e *endpoint) unwatched(pr *probe) {
+	e.pool.mu.Lock()
+	defer e.pool.mu.Unlock()
+	if e.probing == pr.ctx {
+		e.stopProbe()
+		e.settle() // labels may ask for checks again
+	}
 }
 
 // silent notes that probe pr found nobody listening.
@@ -231,8 +358,8 @@ func (e *endpoint) moved(pr *probe, reason string) {
 	e.pool.mu.Lock()
 	defer e.pool.mu.Unlock()
 	if e.probing == pr.ctx {
-		e.doubt = true
 		e.withdraw(down, reason)
+		e.doubt = true
 	}
 }
 
@@ -246,10 +373,11 @@ func (e *endpoint) suspect(reason string, err error) {
 	}
 	e.pool.mu.Lock()
 	defer e.pool.mu.Unlock()
-	if e.state != ready {
+	if !e.listening {
 		return
 	}
-	e.transport.shut()
+	e.unheard()
+	e.checks = checks{} // whatever listens there next has to pass them anew
 	e.start(true, reason)
 	e.pool.publish()
 }
@@ -260,23 +388,14 @@ func (e *endpoint) note(reason string) {
 	e.failed.Store(&failure{reason, time.Now()})
 }
 
-// name returns the state in a word: for a container that does not run, its own.
-func (e *endpoint) name() string {
-	switch {
-	case e.state == starting:
-		return "starting"
-	case e.state == ready:
-		return "ready"
-	case e.state == draining || e.spec.State != spec.Running:
-		return e.spec.State.String()
-	}
-	return "down"
-}
-
 func (e *endpoint) describe() EndpointState {
 	s := EndpointState{
 		Container: e.spec.Container, ID: e.spec.ID, Address: address(&e.spec), State: e.name(), Reason: e.reason,
 		Since: e.since, Started: e.spec.StartedAt, InFlight: e.InFlight.Load(), Fails: e.fails.Load(),
+		Weight: weightOf(e.spec.Options), Backup: isBackup(e.spec.Options),
+	}
+	if s.Reason == "" && s.Weight == 0 {
+		s.Reason = "its weight is 0: it takes no new requests"
 	}
 	if !e.spec.Addr.IsValid() && e.spec.Socket == "" && e.spec.Host == "" {
 		s.Address = ""

@@ -91,6 +91,8 @@ var (
 	errLeft       = errors.New("the endpoint left the pool") // before anything was sent
 	errVanished   = errors.New("its address is gone: it was disconnected from the network")
 	errDied       = errors.New("it stopped before it had answered")
+	errDrained    = errors.New("its container was told to stop, and the time that requests have to finish (label drain) was up")
+	errPaused     = errors.New("its container was paused before it had answered")
 	errEarlyClose = errors.New("it closed the connection without an answer")
 )
 

@@ -51,6 +51,15 @@ func getLater(t *testing.T, p *Pool, target string) chan result {
 }
 
 func TestDrainingFinishesWhatItHas(t *testing.T) {
+	for state, leave := range map[string]func(e *spec.Endpoint){
+		"draining": func(e *spec.Endpoint) { e.State = spec.Draining },
+		"drained":  func(e *spec.Endpoint) { e.Drained = "until tomorrow" },
+	} {
+		t.Run(state, func(t *testing.T) { drainingFinishesWhatItHas(t, state, leave) })
+	}
+}
+
+func drainingFinishesWhatItHas(t *testing.T, state string, leave func(e *spec.Endpoint)) {
 	prober := runProber(t, &Prober{})
 	o, entered, answer := gated(t)
 	e := endpointAt("web", o)
@@ -62,13 +71,13 @@ func TestDrainingFinishesWhatItHas(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	e.State = spec.Draining
+	leave(&e)
 	p.Set(spec.Pool{Endpoints: []spec.Endpoint{e}})
 	if _, _, err := get(t, p, "/"); !errors.As(err, new(*Unavailable)) {
 		t.Errorf("a request while draining: got %v, want Unavailable", err)
 	}
-	if got := p.Endpoints()[0]; got.State != "draining" || got.InFlight != 1 {
-		t.Errorf("got %s with %d in flight, want draining with 1", got.State, got.InFlight)
+	if got := p.Endpoints()[0]; got.State != state || got.InFlight != 1 {
+		t.Errorf("got %s with %d in flight, want %s with 1", got.State, got.InFlight, state)
 	}
 	tr := p.all[0].transport
 	tr.mu.Lock()
@@ -86,7 +95,7 @@ func TestDrainingFinishesWhatItHas(t *testing.T) {
 		return len(tr.conns) == 0
 	})
 
-	e.State = spec.Running // it only reloaded
+	e.State, e.Drained = spec.Running, "" // it only reloaded, or the order was taken back
 	p.Set(spec.Pool{Endpoints: []spec.Endpoint{e}})
 	eventually(t, "ready again", p.Ready)
 	if status, _, err := get(t, p, "/"); status != 200 || err != nil {
@@ -247,7 +256,7 @@ func TestDrainingUnderLoad(t *testing.T) {
 	prober := runProber(t, &Prober{})
 	a, b := endpointAt("web-1", serveRaw(t, says(hello))), endpointAt("web-2", serveRaw(t, says(hello)))
 	p := poolOf(t, Config{Prober: prober}, a, b)
-	both := func() bool { return len(p.view.Load().ready) == 2 }
+	both := func() bool { return len(p.view.Load().all) == 2 }
 	eventually(t, "both are ready", both)
 	stop := make(chan struct{})
 	var clients sync.WaitGroup

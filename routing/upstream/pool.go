@@ -1,13 +1,15 @@
 // Package upstream sends requests to containers. A Pool is an
 // http.RoundTripper over the endpoints that share load for one service: it
-// knows which of them may be asked, asks one, and turns to another if no
-// connection came about. A Prober finds out which endpoints listen. Below them
+// knows which of them may be asked, has requests wait while none may, asks one,
+// and turns to another where that is safe. A Prober finds out which endpoints
+// listen and are healthy. Below them
 // is an HTTP/1.1 transport of our own: net/http's can neither send a path byte
 // for byte nor be kept from reusing a connection on which bytes wait that
 // nobody asked for.
 package upstream
 
 import (
+	"crypto/rand"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -17,44 +19,50 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/fairlead/fairlead/label"
 	"github.com/fairlead/fairlead/routing/balance"
 	"github.com/fairlead/fairlead/spec"
 )
 
-// Config says what a pool is made of besides its endpoints.
+// Config says what a pool is made of besides its endpoints and their labels.
 type Config struct {
 	Key string
 	TLS spec.UpstreamTLS // for https endpoints; what it names is read once, by New
 	// Secret reads what TLS names: file:PATH or env:NAME.
 	Secret func(ref string) ([]byte, error)
-	Picker balance.Picker // nil: round robin
-	Prober *Prober        // nil: running containers count as ready
-	Dial   Dial           // nil: net.Dialer with TCP keep-alive
-	Log    zerolog.Logger
+	// StickyKey signs the cookies of sticky pools; nil: one that dies with the
+	// process.
+	StickyKey []byte
+	Prober    *Prober // nil: running containers count as ready
+	Dial      Dial    // nil: net.Dialer with TCP keep-alive
+	Log       zerolog.Logger
 }
 
 // A Pool picks an endpoint for every request and sends it there. What requests
 // read is immutable and swapped whole; what changes under them are atomics in
 // each endpoint. It has no goroutine.
 type Pool struct {
-	key    string
-	tls    *tls.Config
-	picker balance.Picker
-	prober *Prober
-	dial   Dial
-	log    zerolog.Logger
+	key       string
+	tls       *tls.Config
+	stickyKey []byte
+	prober    *Prober
+	dial      Dial
+	log       zerolog.Logger
 
-	view atomic.Pointer[view]
+	view   atomic.Pointer[view]
+	turns  balance.Turns
+	queue  queue
+	budget budget
 
-	mu     sync.Mutex // guards closed and the state of all endpoints
-	closed bool
-	all    []*endpoint // as in the spec
-}
-
-// view is what requests see of a pool.
-type view struct {
-	ready []*endpoint
-	picks []*balance.Endpoint // of ready, index by index
+	mu       sync.Mutex // guards all below, and the state of all endpoints
+	closed   bool
+	all      []*endpoint // as in the spec
+	options  label.Options
+	host     string // as which its health is asked
+	plain    bool
+	balanced balance.Options // what picker is
+	picker   balance.Picker
+	leftAt   time.Time // when it last lost an endpoint
 }
 
 var _ http.RoundTripper = (*Pool)(nil)
@@ -66,25 +74,36 @@ func New(c Config) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pool{key: c.Key, tls: cfg, picker: c.Picker, prober: c.Prober, dial: c.Dial, log: c.Log.With().Str("pool", c.Key).Logger()}
-	if p.picker == nil {
-		p.picker = &balance.RoundRobin{}
+	p := &Pool{
+		key: c.Key, tls: cfg, stickyKey: c.StickyKey, prober: c.Prober, dial: c.Dial,
+		log: c.Log.With().Str("pool", c.Key).Logger(),
+	}
+	p.picker = &p.turns
+	if p.stickyKey == nil {
+		p.stickyKey = make([]byte, 32)
+		rand.Read(p.stickyKey)
 	}
 	if p.dial == nil {
 		p.dial = (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext
 	}
+	p.budget.fifths.Store(budgetAtHand)
 	p.view.Store(&view{})
 	return p, nil
 }
 
-// Set replaces the endpoints. Those that stay keep their state, connections
-// and counters. When it returns, no endpoint that left or drains gets another
-// request.
+// Set replaces the endpoints and what labels say of them. Those that stay keep
+// their state, connections and counters. When it returns, no endpoint that left
+// or drains gets another request. Endpoints that were on standby and are not any
+// more have to wait for Enter.
 func (p *Pool) Set(s spec.Pool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return
+	}
+	p.options, p.host, p.plain = s.Options, s.Host, s.Plain
+	if o := option(s.Options, "balance", balance.Options{}); o != p.balanced {
+		p.balanced, p.picker = o, balance.New(o, &p.turns)
 	}
 	old := make(map[identity]*endpoint, len(p.all))
 	for _, e := range p.all {
@@ -106,22 +125,56 @@ func (p *Pool) Set(s spec.Pool) {
 		e.remove(p.all)
 	}
 	p.publish()
+	p.relieve()
+}
+
+// Enter lets endpoints take requests that waited for their labels to hold. It is
+// called when the table with these labels is live: before, a request could still
+// reach them by the labels of the one that was. Whoever waits for what will not
+// come any more is told then, too: before, another pool might have been about to
+// take its place.
+func (p *Pool) Enter() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	entered := false
+	for _, e := range p.all {
+		if e.enters {
+			e.enters, e.spec.Standby, entered = false, false, true
+			e.settle()
+		}
+	}
+	switch {
+	case entered && !p.closed:
+		p.publish()
+	case !p.Ready() && !p.expects(): // any more
+		p.queue.call(maxWaiting, called)
+	}
+}
+
+// relieve takes requests off paused endpoints that others may be asked instead:
+// what is frozen answers nothing.
+func (p *Pool) relieve() {
+	if !p.Ready() {
+		return
+	}
+	for _, e := range p.all {
+		if e.spec.State == spec.Paused && e.InFlight.Load() > 0 {
+			e.transport.abort(errPaused, unanswered)
+		}
+	}
 }
 
 // publish makes the state of the endpoints what requests see.
 func (p *Pool) publish() {
-	v := &view{}
-	for _, e := range p.all {
-		if e.state == ready {
-			v.ready = append(v.ready, e)
-			v.picks = append(v.picks, &e.Endpoint)
-		}
-	}
+	v := newView(p)
 	p.view.Store(v)
+	if v.best > 0 {
+		p.admitBatch()
+	}
 }
 
 // Ready reports whether any endpoint can take a request. It takes no lock.
-func (p *Pool) Ready() bool { return len(p.view.Load().ready) > 0 }
+func (p *Pool) Ready() bool { return p.view.Load().best > 0 }
 
 // Close retires the pool: no more requests, dials or probes; those that run
 // finish.
@@ -133,6 +186,7 @@ func (p *Pool) Close() {
 		e.withdraw(down, "the pool was retired")
 	}
 	p.publish()
+	p.queue.end()
 }
 
 // EndpointState is what can be told of an endpoint, in plain data.
@@ -140,10 +194,12 @@ type EndpointState struct {
 	Container string    `json:"container"`
 	ID        string    `json:"id,omitempty"`
 	Address   string    `json:"address,omitempty"`
-	State     string    `json:"state"` // starting, ready, draining, paused, created, restarting, exited, gone, down
+	State     string    `json:"state"` // starting, ready, unhealthy, draining, drained, paused, created, restarting, exited, gone, down
 	Reason    string    `json:"reason,omitempty"`
 	Since     time.Time `json:"since"`
 	Started   time.Time `json:"started,omitzero"`
+	Weight    int       `json:"weight"`
+	Backup    bool      `json:"backup,omitempty"`
 	InFlight  int64     `json:"in_flight"`
 	Fails     int64     `json:"fails"`                // failed attempts since it was last ready
 	LastError string    `json:"last_error,omitempty"` // in words, with FailedAt
@@ -160,3 +216,6 @@ func (p *Pool) Endpoints() []EndpointState {
 	}
 	return states
 }
+
+// Waiting returns how many requests wait for an endpoint.
+func (p *Pool) Waiting() int { return int(p.queue.waiting.Load()) }

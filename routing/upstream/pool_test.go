@@ -107,6 +107,9 @@ func TestNothingForContainersThatCannot(t *testing.T) {
 		{func(e *spec.Endpoint) { e.State = spec.Gone }, "web=gone"},
 		{func(e *spec.Endpoint) { e.Addr = netip.AddrPort{} }, "web=down"},
 		{func(e *spec.Endpoint) { e.Scheme = "fastcgi" }, "web=down"},
+		{func(e *spec.Endpoint) { e.Drained = "until tomorrow" }, "web=drained"},
+		{func(e *spec.Endpoint) { e.Drained, e.State = "until tomorrow", spec.Draining }, "web=draining"},
+		{func(e *spec.Endpoint) { e.Drained, e.State = "until tomorrow", spec.Exited }, "web=exited"},
 		{func(e *spec.Endpoint) {}, "web=ready"},
 	} {
 		e := endpointAt("web", o)

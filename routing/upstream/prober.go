@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	probesAtOnce   = 64
+	probesAtOnce   = 256
 	firstWait      = 5 * time.Millisecond // between probes, growing
 	longestWait    = 250 * time.Millisecond
 	probeTimeout   = time.Second
@@ -24,7 +24,8 @@ const (
 )
 
 // A Prober finds out which starting endpoints listen, for all pools: a
-// container that was started does not accept connections yet. The fields are
+// container that was started does not accept connections yet. Where labels ask
+// for health checks it makes them, as long as the endpoint stays. The fields are
 // set before the first Set of a pool; zero ones stand for what is said below.
 type Prober struct {
 	// Confirm asks the engine for one container, after a doubt: a connect that
@@ -34,17 +35,19 @@ type Prober struct {
 	// there, besides ErrEngineAway.
 	Away func(err error) bool
 	Dial Dial // nil: net.Dialer
-	// OnReady is called when a container's endpoint was seen listening.
+	// OnReady is called when a container's endpoint turns ready, again after each
+	// time that it was not. It must not call the pool.
 	OnReady func(e spec.Endpoint)
 	Log     zerolog.Logger
 
 	mu    sync.Mutex // guards all below
 	due   probes
 	wake  chan struct{}
-	ready map[identity]int // pools in which an endpoint is ready
+	known map[identity]int // pools in which an endpoint was seen listening
 }
 
-// probe is the search for one endpoint until it listens or leaves.
+// probe looks after one endpoint until it listens, or, where it is checked,
+// until it leaves.
 type probe struct {
 	e        *endpoint
 	ctx      context.Context // ended when the endpoint leaves
@@ -53,6 +56,7 @@ type probe struct {
 	wait     time.Duration
 	doubtful bool // the engine has to be asked first
 	farewell bool // only to find out what becomes of requests in flight
+	heard    bool // it listens
 }
 
 // Run probes until ctx ends.
@@ -152,30 +156,40 @@ func (p *Prober) probe(ctx context.Context, pr *probe) {
 	case errors.As(err, &moved):
 		pr.e.moved(pr, moved.reason)
 		return
-	case err == nil:
+	case err == nil && !pr.heard:
 		if err = p.connect(ctx, pr.e.transport); err == nil {
-			p.found(pr)
-			return
+			pr.heard, pr.doubtful = pr.e.listens(pr), false
+			break
 		}
 		err = errors.New(explain(err, pr.e.transport.target.Load()))
 		pr.doubtful = pr.doubtful && !asked
 	}
+	switch {
+	case pr.ctx.Err() != nil || ctx.Err() != nil:
+	case err == nil:
+		p.check(ctx, pr)
+	default:
+		pr.e.silent(pr, err.Error())
+		// An app that took long to come up is found at most a quarter later.
+		pr.wait = min(max(time.Since(pr.began)/4, firstWait), longestWait)
+		p.add(pr)
+	}
+}
+
+// check makes the health check of pr's endpoint, if it has one, and plans the
+// next.
+func (p *Prober) check(ctx context.Context, pr *probe) {
+	c := pr.e.healthCheck()
+	if c == nil {
+		pr.e.unwatched(pr)
+		return
+	}
+	err := c.run(ctx)
 	if pr.ctx.Err() != nil || ctx.Err() != nil {
 		return
 	}
-	pr.e.silent(pr, err.Error())
-	// An app that took long to come up is found at most a quarter later.
-	pr.wait = min(max(time.Since(pr.began)/4, firstWait), longestWait)
-	p.add(pr)
-}
-
-func (p *Prober) found(pr *probe) {
-	if !pr.e.listens(pr) {
-		return
-	}
-	p.Log.Debug().Str("container", pr.e.transport.container()).Str("endpoint", pr.e.transport.addr).Msg("endpoint listened")
-	if p.OnReady != nil {
-		p.OnReady(*pr.e.transport.target.Load())
+	if pr.wait = pr.e.checked(pr, err); pr.wait > 0 {
+		p.add(pr)
 	}
 }
 
@@ -184,31 +198,26 @@ type movedError struct{ reason string }
 
 func (e *movedError) Error() string { return e.reason }
 
-// knows reports whether an endpoint is ready in some pool: another need not
-// probe it. So a pool that is built anew for other options serves at once.
+// knows reports whether an endpoint listens in some pool: another need not
+// find that out. So a pool that is built anew for other options serves at once.
 func (p *Prober) knows(id identity) bool {
-	if p == nil {
-		return false
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.ready[id] > 0
+	return p.known[id] > 0
 }
 
-// count keeps book of the pools in which an endpoint is ready.
-func (p *Prober) count(id identity, is, was bool) {
-	if p == nil || is == was {
+// count keeps book of the pools in which an endpoint listens.
+func (p *Prober) count(id identity, by int) {
+	if p == nil || id.container == "" {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ready == nil {
-		p.ready = make(map[identity]int)
+	if p.known == nil {
+		p.known = make(map[identity]int)
 	}
-	if is {
-		p.ready[id]++
-	} else if p.ready[id]--; p.ready[id] == 0 {
-		delete(p.ready, id)
+	if p.known[id] += by; p.known[id] == 0 {
+		delete(p.known, id)
 	}
 }
 

@@ -85,7 +85,7 @@ func TestThousandsOfStartingEndpoints(t *testing.T) {
 	}
 	close(listening)
 	for _, p := range all {
-		eventually(t, "all are ready", func() bool { return len(p.view.Load().ready) == each })
+		eventually(t, "all are ready", func() bool { return len(p.view.Load().all) == each })
 	}
 	if got := most.Load(); got > probesAtOnce {
 		t.Errorf("probes at once: got %d, want %d at most", got, probesAtOnce)

@@ -18,6 +18,9 @@ func (c *conn) exchange(call *call) (*http.Response, error) {
 	stop := context.AfterFunc(ctx, func() { c.abort(context.Cause(ctx)) })
 	up, err := c.send(call)
 	if err == nil {
+		if call.repeatable() {
+			c.stage.Store(int32(unanswered))
+		}
 		var h head
 		if h, err = c.receive(call, up); err == nil {
 			return c.answer(call, h, up, stop), nil
@@ -43,10 +46,12 @@ func (c *conn) receive(call *call, up *upload) (head, error) {
 		case h.status == http.StatusSwitchingProtocols && call.upgrade == "":
 			return h, errors.New("it switched protocols, which nobody asked for")
 		case h.status >= 200 || h.status == http.StatusSwitchingProtocols:
+			c.stage.Store(int32(exchanging))
 			c.gotAnswer()
 			return h, nil
 		}
 		call.answered = true
+		c.stage.Store(int32(exchanging))
 		if call.inform != nil {
 			call.inform(h.status, h.header)
 		}
@@ -117,7 +122,7 @@ func (c *conn) answer(call *call, h head, up *upload, stop func() bool) *http.Re
 	a.body = body{c: c, resp: &a.resp, up: up, stop: stop, idle: call.limits.Idle, limit: call.limit}
 	if h.status == http.StatusSwitchingProtocols {
 		a.resp.ContentLength = 0
-		a.resp.Body = &tunnel{&a.body}
+		a.resp.Body = newTunnel(&a.body)
 		return &a.resp
 	}
 	a.frame(call, &h)

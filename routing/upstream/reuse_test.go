@@ -111,7 +111,8 @@ func TestNegotiatedConnectionIsNotShared(t *testing.T) {
 }
 
 func TestIdleConnectionsAreBounded(t *testing.T) {
-	const clients = maxIdle + 20
+	keptIdle := defaultKeepalive.N
+	clients := keptIdle + 20
 	var arrived sync.WaitGroup
 	arrived.Add(clients)
 	o := serveRaw(t, func(_ int, c net.Conn, r *bufio.Reader) {
@@ -137,7 +138,7 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	tr := p.all[0].transport
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	if len(tr.idle) != maxIdle || len(tr.conns) != maxIdle {
-		t.Errorf("idle: got %d of %d connections, want %d", len(tr.idle), len(tr.conns), maxIdle)
+	if len(tr.idle) != keptIdle || len(tr.conns) != keptIdle {
+		t.Errorf("idle: got %d of %d connections, want %d", len(tr.idle), len(tr.conns), keptIdle)
 	}
 }

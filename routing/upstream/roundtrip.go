@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/fairlead/fairlead/spec"
 )
-
-// furtherEndpoints is how many other endpoints a request is tried on: two, for
-// a service that is scaled down loses several at once.
-const furtherEndpoints = 2
 
 // RoundTrip sends r to one of the endpoints. It differs from what
 // http.RoundTripper promises in three points: the target is r.RequestURI and
@@ -24,7 +20,7 @@ const furtherEndpoints = 2
 // read, so that whoever lent both may take them back. r.Body is closed then, or
 // when RoundTrip fails; its Close must end a Read that waits.
 //
-// Errors are *Unavailable, *ConnectError, *TimeoutError, *BrokenError,
+// Errors are *Unavailable, ErrMoved, *ConnectError, *TimeoutError, *BrokenError,
 // *RequestError, or the cause of the end of r's context.
 func (p *Pool) RoundTrip(r *http.Request) (*http.Response, error) {
 	return p.RoundTripInform(r, nil)
@@ -36,53 +32,115 @@ func (p *Pool) RoundTripInform(r *http.Request, inform func(status int, h http.H
 	call := newCall(r, inform)
 	defer call.release()
 	resp, err := p.try(&call)
+	if call.x != nil {
+		call.x.Retries = call.retries
+	}
+	if err == ErrMoved {
+		return nil, err // its body is needed again
+	}
 	if err != nil || !call.read {
 		call.closeBody()
 	}
 	return resp, err
 }
 
+// try sends call to one endpoint after the other until one answers.
 func (p *Pool) try(call *call) (*http.Response, error) {
-	x := exchangeOf(call.r)
-	if x != nil {
-		x.Pool = p.key
+	if call.x != nil {
+		call.x.Pool = p.key
 	}
-	var tried []*endpoint
-	var failed error
-	for further := 0; ; {
-		e := p.pick(call.r, tried)
-		if e == nil && failed != nil {
-			return nil, failed
-		}
-		if e == nil {
-			return nil, p.unavailable()
-		}
-		if tried == nil {
-			if err := call.readSmall(); err != nil {
-				return nil, err
-			}
-		}
-		if x != nil {
-			x.Container, x.Endpoint = e.transport.container(), e.transport.addr
-		}
-		resp, err := e.transport.roundTrip(call)
-		if x != nil {
-			x.Retries = call.retries
-		}
-		if err == nil {
-			return resp, nil
-		}
-		again := e.blame(err, call)
-		if errors.Is(err, errLeft) {
-			p.awaitChange() // whoever made it leave is about to publish that
-			continue
-		}
-		if further++; !again || further > furtherEndpoints {
+	p.budget.earn()
+	for {
+		e, err := p.next(call)
+		if err != nil {
 			return nil, err
 		}
-		call.retries++
-		tried, failed = append(tried, e), err
+		if err := call.readSmall(); err != nil {
+			e.finish()
+			return nil, err
+		}
+		call.sentTo(e.transport)
+		resp, err := e.transport.roundTrip(call)
+		if call.waited {
+			p.admit(admittedMore)
+		}
+		switch {
+		case err == nil && p.passes(call, e, resp):
+			return resp, nil
+		case err == nil:
+			resp.Body.Close()
+			continue
+		}
+		e.finish()
+		if err := p.again(call, e, err); err != nil {
+			return nil, err
+		}
 	}
+}
+
+// next reserves an endpoint for call, which waits for one if need be.
+func (p *Pool) next(call *call) (*endpoint, error) {
+	for {
+		v := p.view.Load()
+		behind := v.limited && !call.waited && p.queue.waiting.Load() > 0 // others were first
+		e, busy := v.pick(call.r, call.tried)
+		if e != nil && !behind && e.reserve() {
+			return e, nil
+		}
+		if err := p.wait(call, busy || e != nil); err != nil {
+			return nil, err
+		}
+		call.tried = nil
+	}
+}
+
+// passes reports whether resp is passed on. One that says that e is
+// overloaded or broken is not if another endpoint may be asked instead
+// (RFC 9110 9.2.2; nginx: proxy_next_upstream http_502 http_503 http_504).
+func (p *Pool) passes(call *call, e *endpoint, resp *http.Response) bool {
+	v := p.view.Load()
+	switch resp.StatusCode {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		e.strike("it answered " + strconv.Itoa(resp.StatusCode))
+		if call.further > 0 && call.resendable() && v.others(e, call.tried) && p.budget.spend() {
+			call.further--
+			call.retries++
+			call.tried = append(call.tried, e)
+			return false
+		}
+	}
+	if v.sticky != nil {
+		v.sticky.keep(call.r, resp, e)
+	}
+	return true
+}
+
+// again decides what err of e means for call: nil to try another endpoint, or
+// to wait for one.
+func (p *Pool) again(call *call, e *endpoint, err error) error {
+	if errors.Is(err, errLeft) {
+		p.awaitChange() // whoever made it leave is about to publish that
+		return nil
+	}
+	if !e.blame(err, call) {
+		return err
+	}
+	alone := !p.view.Load().others(e, call.tried)
+	switch {
+	case alone && call.hold <= 0:
+		return err
+	case unsent(err) && (alone || call.further > 0): // if it is alone, something may be about to follow it
+	case unsent(err), call.further == 0, alone && !hungUp(err), !p.budget.spend():
+		return err
+	case alone:
+		// It may have died a moment before anybody says so.
+		e.suspect("it hung up", err)
+	}
+	call.failed = err
+	call.further = max(0, call.further-1)
+	call.retries++
+	call.tried = append(call.tried, e)
+	return nil
 }
 
 // awaitChange returns when no change of the pool is under way.
@@ -109,10 +167,28 @@ func (e *endpoint) blame(err error, call *call) bool {
 		e.suspect("it did not accept a connection in time", err)
 		return true
 	case errors.As(err, &broken):
-		e.note(broken.Err.Error())
+		e.strike(broken.Err.Error())
 		return call.repeatable()
 	case errors.As(err, &timeout):
-		e.note(fmt.Sprintf("%s timeout", timeout.Phase))
+		e.strike(fmt.Sprintf("%s timeout", timeout.Phase))
+	}
+	return false
+}
+
+// unsent reports whether nothing of a request was sent: no connection came
+// about.
+func unsent(err error) bool {
+	var timeout *TimeoutError
+	return errors.As(err, new(*ConnectError)) || errors.As(err, &timeout) && timeout.Phase == Connecting
+}
+
+// hungUp reports whether err is an end of the connection, and not an answer
+// that made no sense.
+func hungUp(err error) bool {
+	for _, cause := range []error{errEarlyClose, errDied, errPaused, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, cause) {
+			return true
+		}
 	}
 	return false
 }
@@ -128,32 +204,6 @@ func ownFault(err error) bool {
 	return false
 }
 
-// pick returns a ready endpoint that was not tried, or nil.
-func (p *Pool) pick(r *http.Request, tried []*endpoint) *endpoint {
-	v := p.view.Load()
-	if tried != nil {
-		v = v.without(tried)
-	}
-	switch len(v.ready) {
-	case 0:
-		return nil
-	case 1:
-		return v.ready[0]
-	}
-	return v.ready[p.picker.Pick(r, v.picks)]
-}
-
-func (v *view) without(tried []*endpoint) *view {
-	rest := &view{}
-	for _, e := range v.ready {
-		if !slices.Contains(tried, e) {
-			rest.ready = append(rest.ready, e)
-			rest.picks = append(rest.picks, &e.Endpoint)
-		}
-	}
-	return rest
-}
-
 // unavailable says why no endpoint can be asked.
 func (p *Pool) unavailable() error {
 	const most = 3
@@ -165,12 +215,13 @@ func (p *Pool) unavailable() error {
 			reasons = append(reasons, fmt.Sprintf("and %d more", len(p.all)-most))
 			break
 		}
-		s := e.spec.Container + " is " + e.name()
+		state := e.describe()
+		s := state.Container + " is " + state.State
 		if e.spec.State == spec.Created {
-			s = e.spec.Container + " was not started"
+			s = state.Container + " was not started"
 		}
-		if e.reason != "" {
-			s += " (" + e.reason + ")"
+		if state.Reason != "" {
+			s += " (" + state.Reason + ")"
 		}
 		reasons = append(reasons, s)
 	}

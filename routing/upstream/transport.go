@@ -14,10 +14,8 @@ import (
 	"github.com/fairlead/fairlead/spec"
 )
 
-const (
-	maxIdle = 64               // connections kept per endpoint
-	idleFor = 60 * time.Second // and how long each
-)
+// idleFor is how long a connection is kept that nobody uses.
+const idleFor = 60 * time.Second
 
 // Dial opens a connection, as net.Dialer's DialContext does.
 type Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -28,12 +26,16 @@ type transport struct {
 	host          string // of a target with a name
 	tls           *tls.Config
 	dial          Dial
-	inFlight      *atomic.Int64 // requests whose answer is not closed yet
+	inFlight      *atomic.Int64 // requests whose answer is not closed yet, tunnels among them
+	tunnels       atomic.Int64
+	finish        func()       // called when an answer was closed
+	keep          atomic.Int64 // idle connections kept
 	target        atomic.Pointer[spec.Endpoint]
 
 	mu    sync.Mutex // guards all below
 	left  context.Context
 	leave context.CancelFunc // nil while shut
+	bye   bool               // farewell was called, and open not since
 	idle  []*conn            // newest last
 	conns map[*conn]struct{} // all, so that they can be aborted
 	sweep *time.Timer        // closes what was idle too long; nil while nothing is
@@ -41,6 +43,7 @@ type transport struct {
 
 func newTransport(target *spec.Endpoint, cfg *tls.Config, dial Dial, inFlight *atomic.Int64) *transport {
 	t := &transport{network: "tcp", addr: address(target), dial: dial, inFlight: inFlight, conns: make(map[*conn]struct{})}
+	t.keep.Store(int64(defaultKeepalive.N))
 	t.target.Store(target)
 	switch {
 	case target.Socket != "":
@@ -58,6 +61,7 @@ func newTransport(target *spec.Endpoint, cfg *tls.Config, dial Dial, inFlight *a
 func (t *transport) open() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.bye = false
 	if t.leave == nil {
 		t.left, t.leave = context.WithCancel(context.Background())
 	}
@@ -76,12 +80,63 @@ func (t *transport) shut() {
 	t.dropIdle()
 }
 
-// abort ends every connection that is in use.
-func (t *transport) abort(cause error) {
+// load returns how many exchanges are in flight: tunnels, and all others.
+func (t *transport) load() (requests, tunnels int) {
+	all, tun := t.inFlight.Load(), t.tunnels.Load()
+	return int(max(0, all-tun)), int(tun) // one may have begun in between
+}
+
+// farewell asks all tunnels to end, and those that begin until the next open.
+func (t *transport) farewell() {
+	t.mu.Lock()
+	t.bye = true
+	var all []func()
+	for c := range t.conns {
+		if c.farewell != nil {
+			all = append(all, c.farewell)
+			c.farewell = nil
+		}
+	}
+	t.mu.Unlock()
+	for _, f := range all {
+		f()
+	}
+}
+
+// ended has the farewell of c said if its endpoint, which ended it, is leaving.
+func (t *transport) ended(c *conn) {
+	t.mu.Lock()
+	var f func()
+	if t.leave == nil {
+		f, c.farewell = c.farewell, nil
+	}
+	t.mu.Unlock()
+	if f != nil {
+		f()
+	}
+}
+
+// onFarewell has f called by farewell for c, or now if that was called already.
+func (t *transport) onFarewell(c *conn, f func()) {
+	t.mu.Lock()
+	now := t.bye && f != nil
+	if !now {
+		c.farewell = f
+	}
+	t.mu.Unlock()
+	if now {
+		f()
+	}
+}
+
+// abort ends every connection that is in use, or those at one of the stages.
+func (t *transport) abort(cause error, stages ...stage) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for c := range t.conns {
-		c.abort(cause)
+		if len(stages) == 0 || slices.Contains(stages, stage(c.stage.Load())) {
+			c.abort(cause)
+		}
 	}
 }
 
@@ -140,7 +195,7 @@ func (t *transport) pop(name string) (*conn, error) {
 func (t *transport) put(c *conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.leave == nil || len(t.idle) >= maxIdle {
+	if t.leave == nil || int64(len(t.idle)) >= t.keep.Load() {
 		delete(t.conns, c)
 		c.sock.Close()
 		return
@@ -269,7 +324,6 @@ func (t *transport) broken(err error) error {
 // roundTrip sends call on a kept connection, or a new one if the kept one
 // broke and the request may be sent again.
 func (t *transport) roundTrip(call *call) (*http.Response, error) {
-	t.inFlight.Add(1)
 	resp, err := t.attempt(call, false)
 	var again *brokenKept
 	if errors.As(err, &again) {
@@ -277,9 +331,6 @@ func (t *transport) roundTrip(call *call) (*http.Response, error) {
 		if resp, err = t.attempt(call, true); errors.Is(err, errLeft) {
 			err = again.error // what broke it is that the endpoint left
 		}
-	}
-	if err != nil {
-		t.inFlight.Add(-1)
 	}
 	return resp, err
 }

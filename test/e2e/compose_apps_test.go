@@ -7,16 +7,20 @@ import (
 	"testing"
 )
 
-// oneApp is a compose file with one service, "app", on a host.
-func oneApp(t testing.TB, host string) string {
-	return composeFile(t, "compose.yaml", `services:
+// oneApp is a compose file with one service, "app", on a host, with further
+// labels such as `hold: "0"`.
+func oneApp(t testing.TB, host string, labels ...string) string {
+	file := `services:
   app:
-    image: `+imageWhoami+`
+    image: ` + imageWhoami + `
     environment:
       WHOAMI_VERSION: "1"
     labels:
-      fairlead.host: `+host+`
-`)
+      fairlead.host: ` + host + "\n"
+	for _, l := range labels {
+		file += "      fairlead." + l + "\n"
+	}
+	return composeFile(t, "compose.yaml", file)
 }
 
 // version is laid over oneApp to make a new deploy of it.
@@ -58,7 +62,7 @@ func TestScaledServiceIsServedByAll(t *testing.T) {
 	})
 }
 
-func TestRecreatedServiceIsNeverUnknown(t *testing.T) {
+func TestRecreatedServiceIsWaitedFor(t *testing.T) {
 	inBothModes(t, func(t *testing.T, p *proxy) {
 		host := unique(t, "deploy") + ".localhost"
 		file := oneApp(t, host)
@@ -75,8 +79,7 @@ func TestRecreatedServiceIsNeverUnknown(t *testing.T) {
 		}
 		p.servedBy(host, next)
 		all := l.end()
-		onlyStatus(t, all, 200, 502, 503)
-		atMost(t, justMissed, all, 502)
+		onlyStatus(t, all, 200)
 		if last := all[len(all)-1]; last.Version() != "2" {
 			t.Errorf("the last answer was of version %q, want 2", last.Version())
 		}

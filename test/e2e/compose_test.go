@@ -75,7 +75,18 @@ func (p *project) try(args ...string) (string, error) {
 // length.
 func (p *project) containers(service string) []string {
 	p.t.Helper()
-	return strings.Fields(docker(p.t, "ps", "-q", "--no-trunc",
+	return p.list(service, "-q")
+}
+
+// every returns those that do not run as well.
+func (p *project) every(service string) []string {
+	p.t.Helper()
+	return p.list(service, "-aq")
+}
+
+func (p *project) list(service, which string) []string {
+	p.t.Helper()
+	return strings.Fields(docker(p.t, "ps", which, "--no-trunc",
 		"--filter", "label=com.docker.compose.project="+p.Name,
 		"--filter", "label=com.docker.compose.service="+service,
 		"--filter", "label=com.docker.compose.oneoff=False"))

@@ -164,7 +164,7 @@ func TestEngineRestartsWhileTheProxyServes(t *testing.T) {
 	e.copyImage(imageWhoami)
 	host := unique(t, "live") + ".localhost"
 	start := func(host string) string {
-		return e.docker("run", "-d", "--name", unique(t, "c"), label("host", host), imageWhoami)
+		return e.docker("run", "-d", "--name", unique(t, "c"), label("host", host), noHold, imageWhoami)
 	}
 	app := start(host)
 

@@ -162,7 +162,7 @@ func TestExampleSocketProxy(t *testing.T) {
 
 	// Events pass the filter: a new app is there well before the next list.
 	host := unique(t, "late") + ".localhost"
-	c := runApp(t, label("host", host), "--label", "com.docker.compose.project="+proj.Name)
+	c := runApp(t, label("host", host), noHold, "--label", "com.docker.compose.project="+proj.Name)
 	p.servedBy(host, c.ID)
 	c.do("stop")
 	away(t, p, host)

@@ -23,42 +23,49 @@ func away(t testing.TB, p *proxy, host string) {
 	}
 }
 
-func TestStoppedAppIs503UntilItIsStartedAgain(t *testing.T) {
+// noHold has requests answered at once while their app is away.
+var noHold = label("hold", "0")
+
+// absences are the ways in which an app goes and comes back.
+var absences = []struct{ leave, back string }{{"stop", "start"}, {"kill", "start"}, {"pause", "unpause"}}
+
+func TestAppThatIsAwayForAWhileIsWaitedFor(t *testing.T) {
 	inBothModes(t, func(t *testing.T, p *proxy) {
-		host := unique(t, "stop") + ".localhost"
-		c := runApp(t, label("host", host))
-		p.servedBy(host, c.ID)
-		l := p.load(host)
-		c.do("stop")
-		away(t, p, host)
-		c.do("start")
-		p.servedBy(host, c.ID)
-		seen := l.end()
-		onlyStatus(t, seen, 200, 502, 503)
-		atMost(t, justMissed, seen, 502)
+		for _, a := range absences {
+			host := unique(t, a.leave) + ".localhost"
+			c := runApp(t, label("host", host))
+			p.servedBy(host, c.ID)
+			l := p.load(host)
+			c.do(a.leave)
+			p.says([]string{"without a ready endpoint"}, "explain", "http://"+host+"/")
+			c.do(a.back)
+			p.servedBy(host, c.ID)
+			onlyStatus(t, l.end(), 200)
+		}
 	})
 }
 
-func TestKilledAppIs503UntilItIsStartedAgain(t *testing.T) {
-	inBothModes(t, func(t *testing.T, p *proxy) {
-		host := unique(t, "kill") + ".localhost"
-		c := runApp(t, label("host", host))
+func TestAppThatIsAwayIs503AtOnceWithoutHold(t *testing.T) {
+	p := startProcess(t)
+	for _, a := range absences {
+		host := unique(t, a.leave) + ".localhost"
+		c := runApp(t, label("host", host), noHold)
 		p.servedBy(host, c.ID)
 		l := p.load(host)
-		c.do("kill")
+		c.do(a.leave)
 		away(t, p, host)
-		c.do("start")
+		c.do(a.back)
 		p.servedBy(host, c.ID)
-		seen := l.end()
-		onlyStatus(t, seen, 200, 502, 503)
-		atMost(t, justMissed, seen, 502)
-	})
+		all := l.end()
+		onlyStatus(t, all, 200, 502, 503)
+		atMost(t, justMissed, all, 502)
+	}
 }
 
 func TestRemovedAppIsStillKnown(t *testing.T) {
 	p := startProcess(t)
 	host := unique(t, "rm") + ".localhost"
-	c := runApp(t, label("host", host))
+	c := runApp(t, label("host", host), noHold)
 	p.servedBy(host, c.ID)
 	c.do("rm", "-f")
 	away(t, p, host)
@@ -67,24 +74,12 @@ func TestRemovedAppIsStillKnown(t *testing.T) {
 	}
 }
 
-func TestPausedAppIs503UntilItIsUnpaused(t *testing.T) {
-	inBothModes(t, func(t *testing.T, p *proxy) {
-		host := unique(t, "pause") + ".localhost"
-		c := runApp(t, label("host", host))
-		p.servedBy(host, c.ID)
-		c.do("pause")
-		away(t, p, host)
-		c.do("unpause")
-		p.servedBy(host, c.ID)
-	})
-}
-
 // Docker sends SIGTERM, waits, and kills. An app that ignores the signal would
 // go on answering all the while; it must not be asked.
 func TestAppThatIgnoresSIGTERMGetsNoNewRequest(t *testing.T) {
 	inBothModes(t, func(t *testing.T, p *proxy) {
 		host := unique(t, "deaf") + ".localhost"
-		c := runApp(t, label("host", host), "-e", "WHOAMI_IGNORE_SIGTERM=true")
+		c := runApp(t, label("host", host), noHold, "-e", "WHOAMI_IGNORE_SIGTERM=true")
 		p.servedBy(host, c.ID)
 		told := time.Now()
 		stopped := make(chan error, 1)
@@ -127,7 +122,7 @@ func TestNetworkThatIsTakenAwayAndGivenBack(t *testing.T) {
 	inBothModes(t, func(t *testing.T, p *proxy) {
 		host := unique(t, "net") + ".localhost"
 		shared := network(t)
-		c := runApp(t, label("host", host), "--network", shared)
+		c := runApp(t, label("host", host), noHold, "--network", shared)
 		p.servedBy(host, c.ID)
 		docker(t, "network", "disconnect", shared, c.Name)
 		away(t, p, host)
@@ -141,7 +136,7 @@ func TestSecondNetworkTakesOver(t *testing.T) {
 	p := startProcess(t)
 	host := unique(t, "two") + ".localhost"
 	first, second := network(t), network(t)
-	c := runApp(t, label("host", host), "--network", first)
+	c := runApp(t, label("host", host), noHold, "--network", first)
 	docker(t, "network", "connect", second, c.Name)
 	p.servedBy(host, c.ID)
 	docker(t, "network", "disconnect", first, c.Name)
@@ -195,10 +190,13 @@ func TestAppOnTheHostsNetworkNeedsAPort(t *testing.T) {
 	p.says([]string{c.Name, "fairlead.port"}, "routes")
 }
 
-func TestSlowStarterIsServedWhenItListens(t *testing.T) {
+// Started is not listening.
+func TestSlowStarterIsWaitedFor(t *testing.T) {
 	p := startProcess(t)
 	host := unique(t, "late") + ".localhost"
 	c := runApp(t, label("host", host), "-e", "WHOAMI_START_DELAY=2s")
-	away(t, p, host) // started, but not listening: not a 502
-	p.servedBy(host, c.ID)
+	p.says([]string{host, c.Name, "starting"}, "routes")
+	if a, err := p.get(host, "/"); err != nil || a.Container() != c.ID {
+		t.Errorf("got %v, %v, want the answer of the app, when it listens", a, err)
+	}
 }

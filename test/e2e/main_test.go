@@ -18,7 +18,8 @@ var (
 
 	imageFairlead = prefix + "-fairlead"
 	imageWhoami   = prefix + "-whoami"
-	imageBare     = prefix + "-bare" // whoami without EXPOSE
+	imageBare     = prefix + "-bare"    // whoami without EXPOSE
+	imageHealthy  = prefix + "-healthy" // with a HEALTHCHECK
 	imageFilter   = prefix + "-socketfilter"
 )
 
@@ -73,9 +74,14 @@ func buildAll(dir string) error {
 	if err := os.CopyFS(filepath.Join(dir, "scripts/image"), os.DirFS(filepath.Join(repo, "scripts/image"))); err != nil {
 		return fmt.Errorf("copy the build context: %w", err)
 	}
-	bare := filepath.Join(dir, "bare.Dockerfile")
-	if err := os.WriteFile(bare, []byte("FROM scratch\nCOPY bin/whoami /whoami\nENTRYPOINT [\"/whoami\"]\n"), 0o644); err != nil {
-		return err
+	const bareFile = "FROM scratch\nCOPY bin/whoami /whoami\nENTRYPOINT [\"/whoami\"]\n"
+	bare, healthy := filepath.Join(dir, "bare.Dockerfile"), filepath.Join(dir, "healthy.Dockerfile")
+	for path, content := range map[string]string{
+		bare: bareFile, healthy: bareFile + "EXPOSE 80\nHEALTHCHECK --interval=1s CMD [\"/whoami\", \"healthcheck\"]\n",
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			return err
+		}
 	}
 	apps := filepath.Join(repo, "test/apps/Dockerfile")
 	for _, args := range [][]string{
@@ -83,6 +89,7 @@ func buildAll(dir string) error {
 		{"--target", "whoami-local", "-t", imageWhoami, "-f", apps},
 		{"--target", "socketfilter-local", "-t", imageFilter, "-f", apps},
 		{"-t", imageBare, "-f", bare},
+		{"-t", imageHealthy, "-f", healthy},
 	} {
 		cmd := exec.Command("docker", append(append([]string{"build", "--quiet"}, args...), dir)...)
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -46,7 +46,7 @@ func TestUnknownHostIsToldThatItHasNoRoute(t *testing.T) {
 func TestHostHeldByAnotherProjectIsRefused(t *testing.T) {
 	inBothModes(t, func(t *testing.T, p *proxy) {
 		host := unique(t, "held") + ".localhost"
-		holder := newProject(t, "holder", oneApp(t, host))
+		holder := newProject(t, "holder", oneApp(t, host, `hold: "0"`))
 		holder.do("up", "-d")
 		p.servedBy(host, holder.container("app"))
 

@@ -31,6 +31,8 @@ type proxy struct {
 	logs func() string                // everything it wrote
 	stop func(s syscall.Signal) error // sends a signal and waits for the end
 	name string                       // of its container, "" of a process
+
+	project *project // that the container belongs to, if it does
 }
 
 // Two ways to run the proxy. A test of what happens to containers is run with
@@ -132,8 +134,8 @@ func startOnNetwork(t testing.TB, net string, settings ...string) *proxy {
 		"networks:\n  shared:\n    external: true\n    name: "+net+"\n")
 }
 
-// composeProxy runs the image with further lines of its service and of the
-// file.
+// composeProxy runs the image with further lines of its service, and of the file
+// behind it: other services first.
 func composeProxy(t testing.TB, addr string, settings []string, service, file string) *proxy {
 	t.Helper()
 	var env strings.Builder
@@ -143,9 +145,10 @@ func composeProxy(t testing.TB, addr string, settings []string, service, file st
 	proj := newProject(t, "proxy", composeFile(t, "compose.yaml", "services:\n  fairlead:\n    image: "+imageFairlead+"\n"+
 		service+"    environment:\n"+env.String()+
 		"    volumes:\n      - "+socketPath()+":/var/run/docker.sock\n      - data:/var/lib/fairlead\n"+
-		"volumes:\n  data:\n"+file))
+		file+"volumes:\n  data:\n"))
 	proj.do("up", "-d")
 	p := inContainer(t, proj.container("fairlead"), addr)
+	p.project = proj
 	p.listens()
 	return p
 }

@@ -22,7 +22,7 @@ func TestAddressThatChangesHandsBringsNoRequestsAlong(t *testing.T) {
 		reused := 0
 		for range 4 {
 			// One owner's containers, as after a deploy.
-			a := runApp(t, label("host", mine), "--network", shared, "--label", "com.docker.compose.project="+mine)
+			a := runApp(t, label("host", mine), noHold, "--network", shared, "--label", "com.docker.compose.project="+mine)
 			p.servedBy(mine, a.ID)
 			had := address(t, a)
 			l := p.load(mine)
@@ -151,7 +151,9 @@ func TestKilledProxyStartsAgain(t *testing.T) {
 	}
 	second := startProcess(t, "data-dir="+dir)
 	second.servedBy(host, c.ID)
-	// Two at once would share one ledger.
-	third := spawn(t, "data-dir="+dir)
-	third.logged("running")
+	// Two at once would share one ledger: the newer one takes over.
+	third := startProcess(t, "data-dir="+dir)
+	third.logged("took over")
+	second.logged("handed over")
+	third.servedBy(host, c.ID)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -45,6 +46,7 @@ func newHandler(cfg config) http.Handler {
 	routes := map[string]http.HandlerFunc{
 		"/health": a.health, "/sse": a.events, "/ws": a.websocket, "/slow": a.slow,
 		"/large": a.large, "/trailers": a.trailers, "/early": a.early, "/upload": a.upload,
+		"/hoard": a.hoard,
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Whoami-Container", a.container)
@@ -154,6 +156,16 @@ func (a *app) early(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Link", "</style.css>; rel=preload; as=style")
 	w.WriteHeader(http.StatusEarlyHints)
 	io.WriteString(w, "after the hint\n")
+}
+
+// hoard takes ?n= MiB of memory, default 256, and keeps them for the request: a
+// container with less gets killed.
+func (a *app) hoard(w http.ResponseWriter, r *http.Request) {
+	var kept [][]byte
+	for range number(r, "n", 256) {
+		kept = append(kept, bytes.Repeat([]byte{'x'}, 1<<20))
+	}
+	fmt.Fprintf(w, "kept %d MiB\n", len(kept))
 }
 
 // endless is a reader of the letter x.

@@ -75,6 +75,7 @@ func serve(cfg config) error {
 	// PID 1 gets no default action for signals: without a handler it could
 	// not be stopped at all, and with one it decides itself.
 	ctx := context.Background()
+	signal.Ignore(syscall.SIGHUP) // as servers outlive it that read their files again
 	if cfg.ignoreTerm {
 		signal.Ignore(syscall.SIGTERM)
 	} else {
