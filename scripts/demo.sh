@@ -100,6 +100,6 @@ docker exec "$inside" /fairlead routes | grep -q 'fairlead\.port' || fail "the w
 step "It is still running"
 cat <<M
 Try it:   curl http://app.localhost$at/      (or open it in a browser, or https://app.localhost$at_tls/)
-          docker stop $answering, and ask again
+          docker restart $answering, and ask meanwhile: the answer comes when it is back
 Stop it:  make demo-stop
 M
