@@ -27,13 +27,13 @@ func (w *world) askLater(line string) <-chan *http.Response {
 func (w *world) awaitWaiting(n int) {
 	w.t.Helper()
 	w.eventually("so many requests wait", func() bool {
-		waiting := 0
+		waiting := int64(0)
 		for _, u := range w.live.Table().units {
 			for _, p := range u.pools {
-				waiting += p.up.Waiting()
+				waiting += p.up.Load().Waiting
 			}
 		}
-		return waiting == n
+		return waiting == int64(n)
 	})
 }
 

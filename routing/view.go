@@ -32,7 +32,7 @@ type RouteView struct {
 	Reason    string                   `json:"reason,omitempty"`
 	Pool      string                   `json:"pool,omitempty"`
 	Endpoints []upstream.EndpointState `json:"endpoints,omitempty"`
-	Waiting   int                      `json:"waiting,omitempty"` // requests that wait for an endpoint of the pool
+	Load      *upstream.Load           `json:"load,omitempty"` // of the pool
 	// Maintenance is who has it answer 503: middleware.ByLabel or ByOrder, "" if
 	// nobody. Its State need not tell: a refused route answers 503 anyway.
 	Maintenance string        `json:"maintenance,omitempty"`
@@ -89,7 +89,8 @@ func (t *Table) viewOf(r *route) RouteView {
 		v.Matches = append(v.Matches, mv)
 	}
 	if r.pool != nil {
-		v.Endpoints, v.Waiting = r.pool.Endpoints(), r.pool.Waiting()
+		load := r.pool.Load()
+		v.Endpoints, v.Load = r.pool.Endpoints(), &load
 	}
 	held := slices.ContainsFunc(v.Matches, func(m MatchView) bool { return !m.Refused })
 	v.State, v.Reason = r.standing(held, serves, standby, share)
@@ -118,7 +119,7 @@ func (r *route) standing(held, serves bool, standby, share string) (state, reaso
 		return "standby", standby
 	case !r.ready():
 		reason = r.pool.Why()
-		if n := r.pool.Waiting(); n > 0 {
+		if n := r.pool.Load().Waiting; n > 0 {
 			reason += fmt.Sprintf("; %d requests wait", n)
 		}
 		return "no-endpoint", reason

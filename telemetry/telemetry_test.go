@@ -80,7 +80,7 @@ func TestLineOfAnExchange(t *testing.T) {
 	r.Header.Set("Authorization", "Basic c2VjcmV0")
 	got := serve(t, r, func(w http.ResponseWriter, r *http.Request) {
 		x := exchange.Of(r)
-		x.Route, x.Pool, x.Container, x.Endpoint, x.Retries = "shop", "shop/web:80/http", "shop-web-1", "172.18.0.2:80", 2
+		x.Route, x.Pool, x.Container, x.Endpoint, x.Retries, x.Held = "shop", "shop/web:80/http", "shop-web-1", "172.18.0.2:80", 2, 1500*time.Millisecond
 		w.WriteHeader(201)
 		io.WriteString(w, "hello")
 	})
@@ -88,7 +88,7 @@ func TestLineOfAnExchange(t *testing.T) {
 	want := map[string]any{
 		"level": "info", "route": "shop", "pool": "shop/web:80/http", "container": "shop-web-1", "endpoint": "172.18.0.2:80",
 		"host": "shop.example", "method": "GET", "path": "/a/b?c=d", "status": 201.0, "bytes": 5.0, "client_ip": "203.0.113.9",
-		"proto": "HTTP/1.1", "scheme": "http", "entry": "http", "retries": 2.0, "user_agent": "curl/8", "referer": "https://shop.example/x",
+		"proto": "HTTP/1.1", "scheme": "http", "entry": "http", "retries": 2.0, "held": 1500.0, "user_agent": "curl/8", "referer": "https://shop.example/x",
 	}
 	for key, value := range want {
 		if line[key] != value {

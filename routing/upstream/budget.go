@@ -5,7 +5,10 @@ import "sync/atomic"
 // A budget bounds how much is sent again: one retry for every five requests,
 // with enough saved up for what is in flight when a container dies. Without it
 // a service that fails under load would get three times that load.
-type budget struct{ fifths atomic.Int64 } // of a retry
+type budget struct {
+	fifths  atomic.Int64 // of a retry
+	refused atomic.Int64 // retries for which there were none
+}
 
 const (
 	retryCost    = 5
@@ -26,6 +29,7 @@ func (b *budget) spend() bool {
 	for {
 		have := b.fifths.Load()
 		if have < retryCost {
+			b.refused.Add(1)
 			return false
 		}
 		if b.fifths.CompareAndSwap(have, have-retryCost) {

@@ -42,7 +42,7 @@ func TestRequestsWaitForAContainerThatComes(t *testing.T) {
 				p := pool(nil, before)
 				got := askLater(p, 30*time.Second, "POST")
 				pass(3 * time.Second)
-				if n := p.Waiting(); n != 1 {
+				if n := p.Load().Waiting; n != 1 {
 					t.Fatalf("%d requests wait after 3s, want 1", n)
 				}
 				a.name(at1, "web")
@@ -50,7 +50,7 @@ func TestRequestsWaitForAContainerThatComes(t *testing.T) {
 				if o := <-got; o.body != "web" || o.took < 3*time.Second || o.took > 4*time.Second || o.held != o.took {
 					t.Errorf("got %+v, want an answer of web within 4s", o)
 				}
-				if n := p.Waiting(); n != 0 {
+				if n := p.Load().Waiting; n != 0 {
 					t.Errorf("%d requests wait in the end, want 0", n)
 				}
 			})
@@ -179,8 +179,8 @@ func TestAClientThatLeavesFreesItsPlace(t *testing.T) {
 		got := askLater(p, 30*time.Second, "GET", func(_ *http.Request, x *exchange.Exchange) { x.Context = ctx })
 		pass(time.Second)
 		leave()
-		if o := <-got; !errors.Is(o.err, context.Canceled) || p.Waiting() != 0 {
-			t.Errorf("got %+v with %d waiting, want the client's cancellation and 0", o, p.Waiting())
+		if o := <-got; !errors.Is(o.err, context.Canceled) || p.Load().Waiting != 0 {
+			t.Errorf("got %+v with %d waiting, want the client's cancellation and 0", o, p.Load().Waiting)
 		}
 	})
 }
@@ -226,6 +226,9 @@ func TestAFullQueueIsSaidSo(t *testing.T) {
 		if o := ask(p, 30*time.Second, "GET"); !errors.As(o.err, new(*Unavailable)) || !strings.Contains(o.err.Error(), "10000 requests wait already") || o.took != 0 {
 			t.Errorf("got %+v, want that too many wait", o)
 		}
+		if got := p.Load(); got.Waiting != maxWaiting || got.TurnedAway != 1 {
+			t.Errorf("load %+v, want %d waiting and 1 turned away", got, maxWaiting)
+		}
 		p.queue.end()
 	})
 }
@@ -244,11 +247,11 @@ func TestWhatWaitedDoesNotComeAllAtOnce(t *testing.T) {
 		a.run(at1, func(string) string { <-release; return answerOf(200, "web") })
 		eventuallyReady(p)
 		synctest.Wait()
-		if n := p.Waiting(); n != requests-admitted {
+		if n := p.Load().Waiting; n != requests-admitted {
 			t.Errorf("%d wait when the container is ready, want all %d but a batch of %d", n, requests, admitted)
 		}
 		pass(admitEvery)
-		if n := p.Waiting(); n != requests-2*admitted {
+		if n := p.Load().Waiting; n != requests-2*admitted {
 			t.Errorf("%d wait %v later, want one batch less", n, admitEvery)
 		}
 		close(release)
@@ -279,8 +282,8 @@ func TestShakenRequestsAreMatchedAnewIfTheyMay(t *testing.T) {
 			t.Errorf("got %+v, body closed %v; want ErrMoved, 4s of waiting, and the body as it was", o, body.closed)
 		}
 		pass(time.Second)
-		if p.Waiting() != 1 {
-			t.Errorf("%d wait, want the one that may not move", p.Waiting())
+		if p.Load().Waiting != 1 {
+			t.Errorf("%d wait, want the one that may not move", p.Load().Waiting)
 		}
 		a.name(at1, "web")
 		if o := <-mayNot; o.body != "web" {
@@ -329,7 +332,7 @@ func TestMaxConnsQueues(t *testing.T) {
 			go func() { all <- ask(p, 30*time.Second, "GET") }()
 		}
 		synctest.Wait()
-		if n, waiting := p.Endpoints()[0].InFlight, p.Waiting(); n != 2 || waiting != 4 {
+		if n, waiting := p.Endpoints()[0].InFlight, p.Load().Waiting; n != 2 || waiting != 4 {
 			t.Errorf("%d in flight and %d waiting, want 2 and 4", n, waiting)
 		}
 		var took []string

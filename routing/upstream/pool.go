@@ -217,5 +217,14 @@ func (p *Pool) Endpoints() []EndpointState {
 	return states
 }
 
-// Waiting returns how many requests wait for an endpoint.
-func (p *Pool) Waiting() int { return int(p.queue.waiting.Load()) }
+// Load is what goes on in a pool beside its endpoints.
+type Load struct {
+	Waiting    int64 `json:"waiting"`               // requests that wait for an endpoint
+	TurnedAway int64 `json:"turned_away,omitempty"` // got 503 because too many waited
+	Spent      int64 `json:"spent,omitempty"`       // were not sent again because the budget was spent
+}
+
+// Load returns the state of this moment.
+func (p *Pool) Load() Load {
+	return Load{p.queue.waiting.Load(), p.queue.turnedAway.Load(), p.budget.refused.Load()}
+}

@@ -12,7 +12,8 @@ const maxWaiting = 10_000
 // queue is who waits for an endpoint, first come, first served. Its zero value
 // is empty.
 type queue struct {
-	waiting atomic.Int64
+	waiting    atomic.Int64
+	turnedAway atomic.Int64
 
 	mu          sync.Mutex // guards all below, and the links of waiters
 	first, last *waiter
@@ -40,6 +41,7 @@ func (q *queue) join(front bool) *waiter {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.waiting.Load() >= maxWaiting {
+		q.turnedAway.Add(1)
 		return nil
 	}
 	w := &waiter{called: make(chan word, 1), in: true}

@@ -147,6 +147,9 @@ func TestABudgetThatIsSpentEndsRetries(t *testing.T) {
 		if n := got.Load(); n > requests*6/5+budgetAtHand/retryCost || n < requests*6/5 {
 			t.Errorf("%d requests came to %d, want a fifth more and the %d at hand", requests, n, budgetAtHand/retryCost)
 		}
+		if p.Load().Spent == 0 {
+			t.Error("nobody counted what was not sent again")
+		}
 	})
 }
 
