@@ -99,13 +99,7 @@ func TestARefusedRequestIsSubjectToTheLabelsOfItsTime(t *testing.T) {
 	w := newWorld(t)
 	w.serveApps()
 	var refusing atomic.Bool
-	serve := w.dial
-	w.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if refusing.Load() {
-			return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
-		}
-		return serve(ctx, network, addr)
-	}
+	w.refuse(func(string) bool { return refusing.Load() })
 	w.probe()
 	w.read("web1 web@shop\n\thost: app.ex\n")
 	pool := w.turn().units[0].pools[0].up
@@ -154,13 +148,7 @@ func TestARequestThatIsRefusedGoesToTheRival(t *testing.T) {
 		w := newWorld(t)
 		w.serveApps()
 		var refusing atomic.Value // an address
-		serve := w.dial
-		w.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			if addr == refusing.Load() {
-				return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
-			}
-			return serve(ctx, network, addr)
-		}
+		w.refuse(func(addr string) bool { return addr == refusing.Load() })
 		w.probe()
 		w.read("blue1 blue@shop\n\thost: app.ex\ngreen1 green@shop\n\thost: app.ex\n")
 		pools := w.turn().units[0].pools
@@ -242,6 +230,17 @@ func TestReplacementsUnderLoadLoseNothing(t *testing.T) {
 	}
 	close(stop)
 	clients.Wait()
+}
+
+// refuse has apps refuse connections to the addresses for which it is true.
+func (w *world) refuse(is func(addr string) bool) {
+	serve := w.dial
+	w.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if is(addr) {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
+		}
+		return serve(ctx, network, addr)
+	}
 }
 
 // probe has endpoints be found listening, as they are in earnest, before they
