@@ -71,7 +71,7 @@ func TestAChangeOfTLSAloneIsTheSameAsAFreshTable(t *testing.T) {
 
 // timeless shows e without what depends on when a container left.
 func timeless(e Explanation) string {
-	return strings.Replace(shown(e), "waits up to 30s for a container that is on its way, then ", "", 1)
+	return strings.Replace(shown(e), "waits up to 30s for a container to be ready, then ", "", 1)
 }
 
 // compareFresh takes a turn, and compares the table with a fresh one.

@@ -223,7 +223,7 @@ func answerOf(v RouteView, got Result) (string, bool) {
 		return "the route " + v.ID + " answers by itself", true
 	case v.State == "no-endpoint":
 		if d := backend.Hold(got.route.spec.Options); d > 0 && got.route.pool.Expects() {
-			return "waits up to " + d.String() + " for a container that is on its way, then 503 with Retry-After: " + v.Reason, false
+			return "waits up to " + d.String() + " for a container to be ready, then 503 with Retry-After: " + v.Reason, false
 		}
 		return "503 with Retry-After: " + v.Reason, false
 	}
