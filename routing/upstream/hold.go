@@ -39,7 +39,7 @@ func (p *Pool) wait(call *call, busy bool) error {
 	if !busy && call.rivalled() && !p.Ready() {
 		return call.move()
 	}
-	if call.hold <= 0 || !now.Before(call.holdBy) || !busy && !p.Expects() {
+	if call.hold <= 0 || !now.Before(call.holdBy) || !busy && !p.Expects() && !p.turned(call) {
 		return p.refuse(call, busy)
 	}
 	w := p.queue.join(call.waited)
@@ -68,6 +68,13 @@ func (p *Pool) wait(call *call, busy bool) error {
 		p.leave(w)
 		return context.Cause(ctx)
 	}
+}
+
+// turned reports whether an endpoint has turned ready since call found none:
+// such a one is not expected any more, and is there.
+func (p *Pool) turned(call *call) bool {
+	e, _ := p.view.Load().pick(call.r, call.tried)
+	return e != nil
 }
 
 // leave takes w out of the queue. If it was its turn at this moment, that is

@@ -58,6 +58,18 @@ func TestRequestsWaitForAContainerThatComes(t *testing.T) {
 	}
 }
 
+func TestARequestLooksAgainBeforeItIsRefused(t *testing.T) {
+	o := serveRaw(t, says("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+	p := poolOf(t, Config{}, endpointAt("web", o.Listener))
+	r, _ := request(t, "GET", "/", nil)
+	c := newCall(r, nil)
+	c.hold = time.Minute
+	// What it saw of the pool was older: nobody was ready then.
+	if err := p.wait(&c, false); err != nil {
+		t.Errorf("wait = %v after an endpoint turned ready, want nil", err)
+	}
+}
+
 func TestRequestsWaitForWhatJustLeftAndNotForever(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, a *apps, pool func(label.Options, ...spec.Endpoint) *Pool) {
 		a.name(at1, "web")
