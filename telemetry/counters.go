@@ -1,6 +1,10 @@
 package telemetry
 
-import "sync/atomic"
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
 
 // Counters count exchanges since the process began.
 type Counters struct {
@@ -33,6 +37,23 @@ func (c *Counters) Snapshot() Snapshot {
 		s.Requests[string(rune('0'+class))+"xx"] = c.classes[class].Load()
 	}
 	return s
+}
+
+// settleEvery is how often Settle looks.
+const settleEvery = 5 * time.Millisecond
+
+// Settle waits until no exchange is in flight, so that each has its line, or
+// until ctx ends. It returns how many still were.
+func (c *Counters) Settle(ctx context.Context) int64 {
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	for c.inFlight.Load() > 0 && ctx.Err() == nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+	return c.inFlight.Load()
 }
 
 func (c *Counters) count(status int, bytes int64, aborted bool) {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -447,4 +448,24 @@ func BenchmarkAccessLog(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestSettleWaitsForTheLastLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c Counters
+		busy := make(chan bool)
+		l := &AccessLog{Counters: &c, Next: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-busy })}
+		a := &exchange.Arrival{Next: l}
+		go a.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if n := c.Settle(ctx); n != 1 || ctx.Err() == nil {
+			t.Errorf("Settle = %d while one exchange goes on, want 1 when its context has ended", n)
+		}
+		time.AfterFunc(time.Second, func() { close(busy) })
+		if n := c.Settle(t.Context()); n != 0 || c.Snapshot().Requests["2xx"] != 1 {
+			t.Errorf("Settle = %d, counted %v, want it to wait for the end", n, c.Snapshot().Requests)
+		}
+	})
 }

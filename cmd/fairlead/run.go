@@ -293,8 +293,20 @@ func (p *process) work(ctx context.Context, ln *admin.Listener) error {
 		return err
 	})
 	err := group.Wait()
+	p.settle()
 	end()
 	return errors.Join(err, behind.Wait())
+}
+
+// settle waits for those who served the last connections: a connection ends
+// before what is logged of it.
+func (p *process) settle() {
+	const limit = time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if n := p.counters.Settle(ctx); n > 0 {
+		p.log.Warn().Int64("requests", n).Msg("requests did not end with their connections, the access log is without them")
+	}
 }
 
 // runCertificates orders and renews until ctx ends, or until another process

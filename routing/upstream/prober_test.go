@@ -49,6 +49,7 @@ func TestStartingEndpointIsProbedUntilItListens(t *testing.T) {
 	if e := <-readied; e.Container != "shop-web-1" {
 		t.Errorf("OnReady: got %v", e)
 	}
+	eventually(t, "requests see that it is ready", p.Ready)
 	if status, _, err := get(t, p, "/"); status != 200 || err != nil {
 		t.Errorf("got %d %v", status, err)
 	}

@@ -176,6 +176,31 @@ func TestAnIdempotentRequestOutlivesItsOnlyContainer(t *testing.T) {
 	})
 }
 
+// The only container is taken off its network under a request: when it is
+// replaced, that can be the first that is heard of it.
+func TestAnIdempotentRequestOutlivesADisconnect(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, a *apps, pool func(label.Options, ...spec.Endpoint) *Pool) {
+		a.run(at1, func(string) string { <-time.After(time.Minute); return "" })
+		web := endpoint4("web", at1)
+		p := pool(nil, web)
+		pass(time.Second)
+		got, post := askLater(p, 30*time.Second, "GET"), askLater(p, 30*time.Second, "POST")
+		pass(time.Second)
+		p.set(gone(spec.Draining, "web"))
+		pass(time.Second)
+		a.name(at2, "next")
+		next := endpoint4("web", at2)
+		next.StartedAt = began.Add(time.Hour)
+		p.set(next)
+		if o := <-got; o.body != "next" {
+			t.Errorf("GET: got %+v, want an answer of the next run", o)
+		}
+		if o := <-post; !errors.As(o.err, new(*BrokenError)) || o.held != 0 {
+			t.Errorf("POST: got %+v, want that it broke", o)
+		}
+	})
+}
+
 // An answer that makes no sense would make none the second time.
 func TestANonsensicalAnswerOfTheOnlyContainerIsNotWaitedOut(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, a *apps, pool func(label.Options, ...spec.Endpoint) *Pool) {

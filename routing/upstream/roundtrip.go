@@ -185,7 +185,7 @@ func unsent(err error) bool {
 // hungUp reports whether err is an end of the connection, and not an answer
 // that made no sense.
 func hungUp(err error) bool {
-	for _, cause := range []error{errEarlyClose, errDied, errPaused, syscall.ECONNRESET, syscall.EPIPE} {
+	for _, cause := range []error{errEarlyClose, errDied, errPaused, errVanished, syscall.ECONNRESET, syscall.EPIPE} {
 		if errors.Is(err, cause) {
 			return true
 		}
