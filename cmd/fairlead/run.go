@@ -293,14 +293,14 @@ func (p *process) work(ctx context.Context, ln *admin.Listener) error {
 		return err
 	})
 	err := group.Wait()
-	p.settle()
+	p.awaitLastLines()
 	end()
 	return errors.Join(err, behind.Wait())
 }
 
-// settle waits for those who served the last connections: a connection ends
-// before what is logged of it.
-func (p *process) settle() {
+// awaitLastLines waits for those who served the last connections: a connection
+// ends before what is logged of it.
+func (p *process) awaitLastLines() {
 	const limit = time.Second
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()

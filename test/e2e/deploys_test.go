@@ -98,14 +98,20 @@ func TestReplacedReplicasLoseNoRequest(t *testing.T) {
 	}
 }
 
-func TestRecreatedOnlyContainerLosesNoRequest(t *testing.T) {
+// oneAppUnderTraffic starts a proxy, a project of one app, and traffic to it.
+func oneAppUnderTraffic(t *testing.T, kind string) (*project, *traffic) {
+	t.Helper()
 	p := startProcess(t)
-	name := unique(t, "single")
+	name := unique(t, kind)
 	host := name + ".localhost"
-	proj := newProject(t, "single", oneApp(t, host), version(t, name))
+	proj := newProject(t, kind, oneApp(t, host), version(t, name))
 	proj.do("up", "-d")
 	p.servedBy(host, proj.container("app"))
-	tr := p.traffic(host, name, rate(t))
+	return proj, p.traffic(host, name, rate(t))
+}
+
+func TestRecreatedOnlyContainerLosesNoRequest(t *testing.T) {
+	proj, tr := oneAppUnderTraffic(t, "single")
 	var gone []span
 	for range param(t, "FLTEST_RECREATES", 3) {
 		gone = append(gone, spanOf(func() { proj.do("up", "-d", "--force-recreate") }))
@@ -114,13 +120,7 @@ func TestRecreatedOnlyContainerLosesNoRequest(t *testing.T) {
 }
 
 func TestScalingLosesNoRequest(t *testing.T) {
-	p := startProcess(t)
-	name := unique(t, "scaled")
-	host := name + ".localhost"
-	proj := newProject(t, "scaled", oneApp(t, host), version(t, name))
-	proj.do("up", "-d")
-	p.servedBy(host, proj.container("app"))
-	tr := p.traffic(host, name, rate(t))
+	proj, tr := oneAppUnderTraffic(t, "scaled")
 	var gone []span
 	for _, n := range []int{3, 1, 2, 1} {
 		gone = append(gone, spanOf(func() { proj.do("up", "-d", "--scale", fmt.Sprintf("app=%d", n)) }))
