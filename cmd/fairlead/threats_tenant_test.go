@@ -35,8 +35,11 @@ func (x *tenant) down(p *proxy) {
 	eventually(x.w, "the proxy has heard of the end of "+x.c.Name, func() bool {
 		for _, r := range p.watch.live.Table().View().Routes {
 			for _, e := range r.Endpoints {
-				if e.ID == x.id && (e.State == "ready" || e.State == "starting") {
-					return false
+				switch e.State {
+				case "ready", "starting", "unhealthy": // three failed requests make it so, and the last is still asked
+					if e.ID == x.id {
+						return false
+					}
 				}
 			}
 		}
