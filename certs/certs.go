@@ -104,7 +104,7 @@ func (c *Certificates) wirePublic(cfg Config) error {
 	c.authority = issuer.Name()
 	c.Checker = &public.Checker{Answers: c.answers, Plain: cfg.HTTPOpen, TLS: cfg.HTTPSOpen}
 	c.public = public.New(public.Config{
-		Store: c.store, Dir: issuer.Dir(), Authority: issuer.Name(), Order: issuer.Order, Done: issuer.Done, Preflight: c.Checker.Check,
+		Store: c.store, Dir: issuer.Dir(), Authority: issuer.Name(), Order: issuer.Order, Done: issuer.Done, Made: issuer.Made, Preflight: c.Checker.Check,
 		Limits: public.LimitsOf(cfg.ACME.Directory), Log: cfg.Log, Now: cfg.Now,
 	})
 	return nil

@@ -117,23 +117,43 @@ func (i *Issuer) orderFile(host string) string { return i.dir + "/orders/" + hos
 // Done says that the certificate of host is safe.
 func (i *Issuer) Done(host string) { i.cfg.Store.Delete(i.orderFile(host)) }
 
+var errBroken = errors.New("not an order")
+
+// noted reads what was kept of an order for host.
+func (i *Issuer) noted(host string) (b begun, err error) {
+	data, err := i.cfg.Store.Get(i.orderFile(host))
+	if err != nil {
+		return b, err
+	}
+	if err := json.Unmarshal(data, &b); err != nil {
+		return begun{}, fmt.Errorf("%w: %w", errBroken, err)
+	}
+	return b, nil
+}
+
+// fresh reports whether the authority may still have b.
+func (b *begun) fresh() bool { return time.Since(b.Since).Abs() <= keepBegun }
+
+// Made reports whether an order for host was made already and can be taken up:
+// Order makes no other then.
+func (i *Issuer) Made(host string) bool {
+	b, err := i.noted(host)
+	return err == nil && b.URL != "" && b.fresh()
+}
+
 // takeUp returns the order for host that was begun before, nil if there is none
 // that is of use. What was begun is returned in any case.
 func (i *Issuer) takeUp(ctx context.Context, client *acme.Client, host string) (begun, *acme.Order, error) {
-	var b begun
-	data, err := i.cfg.Store.Get(i.orderFile(host))
-	if errors.Is(err, fs.ErrNotExist) {
-		return b, nil, nil
-	}
-	if err != nil {
-		return b, nil, err // it may be readable another time, and another order is the worse choice
-	}
-	err = json.Unmarshal(data, &b)
+	b, err := i.noted(host)
 	switch age := time.Since(b.Since); {
-	case err != nil:
+	case errors.Is(err, fs.ErrNotExist):
+		return b, nil, nil
+	case errors.Is(err, errBroken):
 		i.cfg.Store.SetAside(i.orderFile(host), err)
 		return begun{}, nil, nil
-	case age > keepBegun || age < -keepBegun:
+	case err != nil:
+		return b, nil, err // it may be readable another time, and another order is the worse choice
+	case !b.fresh():
 		return begun{}, nil, nil
 	case b.URL == "":
 		if b.Lost++; age < lostPause(b.Lost) {

@@ -85,6 +85,9 @@ func TestADeathInMidOrderCostsNoOrder(t *testing.T) {
 					t.Error("the first process: no error")
 				}
 				s.ca.SetFault(nil)
+				if got, want := s.issuer().Made("a.example.com"), kind != "order"; got != want {
+					t.Errorf("the next process: Made = %v, want %v", got, want)
+				}
 				if kind == "order" {
 					s.age("a.example.com", time.Minute)
 				}

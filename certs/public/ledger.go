@@ -162,13 +162,17 @@ func (c *Certificates) limit(host string, renewal bool, now time.Time) (until ti
 			until, why = at, acme.Fault{Message: fmt.Sprintf(format, args...), Fix: "nothing: it is ordered when there is room"}
 		}
 	}
-	try(full(c.book.Orders, l.Orders3Hours, 3*time.Hour, now), "%d certificates were ordered within three hours, which is all that %s allows", l.Orders3Hours, c.cfg.Authority)
-	try(full(r.Issued, l.PerHostWeek, week, now), "%s has had %d certificates within a week, which is all that %s allows; are they lost at every start? (--data-dir)", host, l.PerHostWeek, c.cfg.Authority)
 	if l.FailuresPerHour > 1 { // one is left for the operator
 		try(c.book.failures(host, l.FailuresPerHour-1, now), "%s", r.Error)
 	}
+	failed, refused := until, why
+	try(full(c.book.Orders, l.Orders3Hours, 3*time.Hour, now), "%d certificates were ordered within three hours, which is all that %s allows", l.Orders3Hours, c.cfg.Authority)
+	try(full(r.Issued, l.PerHostWeek, week, now), "%s has had %d certificates within a week, which is all that %s allows; are they lost at every start? (--data-dir)", host, l.PerHostWeek, c.cfg.Authority)
 	if c.book.first(host, renewal) {
 		try(full(c.book.Domains[domain], l.PerDomainWeek, week, now), "%s has had %d new certificates within a week, which is all that %s allows", domain, l.PerDomainWeek, c.cfg.Authority)
+	}
+	if until != failed && c.made(host) {
+		return failed, refused // what was ordered before is counted
 	}
 	return until, why
 }

@@ -237,9 +237,13 @@ func (c *Certificates) reserve(h *host, forced bool) bool {
 		h.fault, h.check = why, until
 		return false
 	}
-	c.change(func(l *ledger) { l.begun(h.name, h.cert != nil, now) })
+	if !c.made(h.name) {
+		c.change(func(l *ledger) { l.begun(h.name, h.cert != nil, now) })
+	}
 	return true
 }
+
+func (c *Certificates) made(host string) bool { return c.cfg.Made != nil && c.cfg.Made(host) }
 
 // order orders and keeps what comes of it.
 func (c *Certificates) order(ctx context.Context, h *host, by acme.Challenge, unchecked bool) {

@@ -29,6 +29,9 @@ type Config struct {
 	// *acme.Fault or ctx's. Done is called when the result is stored.
 	Order func(ctx context.Context, host string, by acme.Challenge) ([]byte, error)
 	Done  func(host string)
+	// Made reports whether Order would take up an order that was made before: it is
+	// no new one for the limits. nil means never.
+	Made func(host string) bool
 	// Preflight finds out by which challenge the authority can reach us. Its
 	// error is no attempt; an *acme.Fault is shown as it is worded.
 	Preflight func(ctx context.Context, host string) (acme.Challenge, error)

@@ -1,6 +1,7 @@
 package public
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -281,6 +282,34 @@ func TestLimitsOfTheAuthority(t *testing.T) {
 		after(8 * day)
 		if n := w.total(); n != 60 {
 			t.Errorf("%d orders after a week, want all 60", n)
+		}
+	})
+}
+
+// A process that is killed again and again while it waits for its one order must
+// not find the limits used up by that.
+func TestAnOrderThatWasMadeIsNotCountedAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		const host = "a.example.com"
+		w.cfg.Limits = Limits{Orders3Hours: 1}
+		w.cfg.Made = func(h string) bool { return w.ordered(h) > 0 }
+		w.cfg.Order = func(ctx context.Context, host string, by acme.Challenge) ([]byte, error) {
+			if w.order(ctx, host, by); w.ordered(host) < 10 {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return w.order(ctx, host, by)
+		}
+		for range 9 {
+			_, stop := w.run(host)
+			stop()
+		}
+		c, _ := w.run(host, "b.example.com")
+		if s := w.state(c, host); s.State != "valid" {
+			t.Errorf("%+v, want the certificate of the order that was made", s)
+		}
+		if s := w.state(c, "b.example.com"); s.State != "waiting" || !strings.Contains(s.Error, "within three hours") {
+			t.Errorf("%+v, want it to wait: that one order is counted", s)
 		}
 	})
 }
