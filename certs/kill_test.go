@@ -68,8 +68,9 @@ func victim(dir string) {
 	check(c.Run(context.Background()))
 }
 
-// A process that is killed at any moment of an order loses no certificate and
-// costs at most one order more per host.
+// A process that is killed at any moment of an order loses no certificate, and
+// what it costs is bounded: an order of which nobody knows, or whose validation met
+// a dead process, is followed by another after a minute (or a tenth less).
 func TestKilledAtRandomMoments(t *testing.T) {
 	t.Parallel()
 	const rounds, kills, perRound = 2, 100, 40
@@ -93,12 +94,15 @@ func TestKilledAtRandomMoments(t *testing.T) {
 		for i := range perRound {
 			hosts = append(hosts, fmt.Sprintf("r%d-h%d.example.com", round, i))
 		}
+		began := time.Now()
 		for range kills {
 			cmd := v.start(hosts)
 			<-time.After(time.Duration(50+rand.IntN(350)) * time.Millisecond)
 			v.kill(cmd)
 			v.look(hosts, seen)
 		}
+		killing := time.Since(began)
+		most := 2 + int(killing/(54*time.Second))
 		cmd := v.start(hosts)
 		deadline := time.After(4 * time.Minute) // an order or a validation that met a dead process is paid for with a minute
 		for tick := time.NewTicker(20 * time.Millisecond); v.look(hosts, seen) < perRound; {
@@ -110,8 +114,8 @@ func TestKilledAtRandomMoments(t *testing.T) {
 		}
 		v.kill(cmd)
 		for _, host := range hosts {
-			if n := ca.Orders(host); n > 2 {
-				t.Errorf("%s: %d orders, want at most one more than needed", host, n)
+			if n := ca.Orders(host); n > most {
+				t.Errorf("%s: %d orders, want at most %d after %s of killing", host, n, most, killing)
 			}
 		}
 	}
