@@ -133,7 +133,16 @@ func (s *site) verify(host string, data []byte) {
 }
 
 // fault orders and returns the Fault that comes of it.
+// fault orders in vain, and forgets the order if it is over.
 func (s *site) fault(i *Issuer, host string) *Fault {
+	f := s.failure(i, host)
+	if f.Over {
+		i.Done(host)
+	}
+	return f
+}
+
+func (s *site) failure(i *Issuer, host string) *Fault {
 	s.Helper()
 	_, err := i.Order(context.Background(), host, HTTP01)
 	f, ok := errors.AsType[*Fault](err)

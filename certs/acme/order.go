@@ -44,8 +44,10 @@ const keepBegun = 7 * 24 * time.Hour
 // PEM, key first. An order that an earlier process began and did not finish is
 // taken up where it stands. The error is a *Fault, or ctx's.
 //
-// When the result is safe the caller calls Done; until then the same order would
-// be fetched again.
+// When the result is safe, or a failure that is Over was noted, the caller calls
+// Done; until then the same order would be fetched again, or fail again. An order
+// that was forgotten before its failure is noted would be followed by another at
+// once if the process died in between.
 func (i *Issuer) Order(ctx context.Context, host string, by Challenge) ([]byte, error) {
 	timed, cancel := context.WithTimeout(ctx, i.cfg.Timeout)
 	defer cancel()
@@ -57,6 +59,7 @@ func (i *Issuer) Order(ctx context.Context, host string, by Challenge) ([]byte, 
 		return nil, ctx.Err()
 	}
 	f := i.fault(host, err)
+	f.Over = errors.As(err, new(*over))
 	if f.Err != nil {
 		i.cfg.Log.Debug().Err(f.Err).Str("host", host).Msg("order failed")
 	}
@@ -77,8 +80,7 @@ func (i *Issuer) order(ctx context.Context, host string, by Challenge) ([]byte, 
 	}
 	key, err := parseKey([]byte(b.Key))
 	if err != nil {
-		i.Done(host)
-		return nil, err
+		return nil, &over{err}
 	}
 	if o.Status == acme.StatusPending {
 		o, err = i.authorize(ctx, client, o, host, by)
@@ -89,12 +91,17 @@ func (i *Issuer) order(ctx context.Context, host string, by Challenge) ([]byte, 
 	}
 	if err != nil {
 		if final(err) {
-			i.Done(host)
+			err = &over{err}
 		}
 		return nil, err
 	}
 	return encode(host, []byte(b.Key), chain, key)
 }
+
+// over is an error behind which there is nothing left to take up.
+type over struct{ error }
+
+func (e *over) Unwrap() error { return e.error }
 
 // final reports whether err is the authority's word that the order will never
 // be valid. Whatever else went wrong, it can still be taken up.
@@ -114,7 +121,7 @@ func final(err error) bool {
 
 func (i *Issuer) orderFile(host string) string { return i.dir + "/orders/" + host + ".json" }
 
-// Done says that the certificate of host is safe.
+// Done says that the order of host is not needed any more.
 func (i *Issuer) Done(host string) { i.cfg.Store.Delete(i.orderFile(host)) }
 
 var errBroken = errors.New("not an order")
@@ -169,8 +176,7 @@ func (i *Issuer) takeUp(ctx context.Context, client *acme.Client, host string) (
 		return b, nil, err
 	}
 	if o.Status == acme.StatusInvalid {
-		i.Done(host)
-		return begun{}, nil, i.failedMeanwhile(host, o)
+		return begun{}, nil, &over{i.failedMeanwhile(host, o)}
 	}
 	return b, o, nil
 }
@@ -198,7 +204,7 @@ func (i *Issuer) begin(ctx context.Context, client *acme.Client, host string, be
 	o, err := client.AuthorizeOrder(ctx, acme.DomainIDs(host))
 	if err != nil {
 		if e := (*acme.Error)(nil); errors.As(err, &e) { // it answered: nothing was lost
-			i.Done(host)
+			err = &over{err}
 		}
 		return b, nil, err
 	}

@@ -120,8 +120,10 @@ func TestAnOrderThatFailedMeanwhileCounts(t *testing.T) {
 	})
 	s.fault(s.issuer(func(c *Config) { c.Timeout = 3 * time.Second }), "a.example.com")
 	s.ca.SetFault(nil)
-	if f := s.fault(s.issuer(), "a.example.com"); !f.Validation || f.Scope != OfHost || f.Fix == "" {
-		t.Errorf("the next process: %+v, want a failed validation of the host", f)
+	for _, order := range []func(*Issuer, string) *Fault{s.failure, s.fault} { // the first dies before that is noted
+		if f := order(s.issuer(), "a.example.com"); !f.Over || !f.Validation || f.Scope != OfHost || f.Fix == "" {
+			t.Errorf("the next process: %+v, want a failed validation of the host that is over", f)
+		}
 	}
 	if got := s.ca.Orders("a.example.com"); got != 1 {
 		t.Errorf("%d orders, want 1", got)

@@ -20,6 +20,7 @@ import (
 type Fault struct {
 	Scope      Scope
 	Validation bool          // the authority tried to validate the host and could not: it counts against the host
+	Over       bool          // the order will never be valid; Done is due once that is noted
 	RetryAfter time.Duration // what the authority asked for, 0 if nothing
 	Message    string        // for people: what happened
 	Fix        string        // for people: what to do, "" if nothing

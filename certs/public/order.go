@@ -265,6 +265,9 @@ func (c *Certificates) order(ctx context.Context, h *host, by acme.Challenge, un
 			known = c.book.Pause.Error
 		}
 		c.change(func(l *ledger) { l.failed(h.name, h.cert != nil, f, now) })
+		if f.Over {
+			c.cfg.Done(h.name)
+		}
 		if f.Message != known {
 			next, _ := c.due(h, now)
 			c.cfg.Log.Error().Str("host", h.name).Str("fix", f.Fix).Time("next", next).Str("err", f.Message).Msg("certificate was not obtained")

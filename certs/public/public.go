@@ -26,7 +26,8 @@ type Config struct {
 	// authority: another one's do not count. Authority names it for people.
 	Dir, Authority string
 	// Order gets a certificate for host: key and chain as PEM. Its error is an
-	// *acme.Fault or ctx's. Done is called when the result is stored.
+	// *acme.Fault or ctx's. Done is called when the result is stored, or that the
+	// order is over noted.
 	Order func(ctx context.Context, host string, by acme.Challenge) ([]byte, error)
 	Done  func(host string)
 	// Made reports whether Order would take up an order that was made before: it is

@@ -2,8 +2,10 @@ package public
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -310,6 +312,33 @@ func TestAnOrderThatWasMadeIsNotCountedAgain(t *testing.T) {
 		}
 		if s := w.state(c, "b.example.com"); s.State != "waiting" || !strings.Contains(s.Error, "within three hours") {
 			t.Errorf("%+v, want it to wait: that one order is counted", s)
+		}
+	})
+}
+
+// An order that is over is forgotten only once its failure is noted: a process that
+// dies in between must not order anew at once.
+func TestFailuresAreNotedBeforeTheirOrderIsForgotten(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		const host = "a.example.com"
+		var failures []int // noted whenever an order was forgotten
+		w.cfg.Done = func(string) {
+			data, err := w.store.Get("acme/test/ledger.json")
+			var l ledger
+			if err == nil {
+				err = json.Unmarshal(data, &l)
+			}
+			if err != nil {
+				t.Errorf("ledger: %v", err)
+			}
+			failures = append(failures, l.Hosts[host].Failures)
+		}
+		w.fail = func(_ string, n int) error { return &acme.Fault{Message: "no", Over: n > 1} }
+		_, stop := w.run(host)
+		after(10 * time.Minute)
+		stop()
+		if want := []int{2, 3, 4}; !slices.Equal(failures, want) {
+			t.Errorf("orders were forgotten at failures %v, want %v", failures, want)
 		}
 	})
 }
