@@ -132,8 +132,7 @@ func (s *site) verify(host string, data []byte) {
 	}
 }
 
-// fault orders and returns the Fault that comes of it.
-// fault orders in vain, and forgets the order if it is over.
+// fault is failure, and forgets the order if it is over.
 func (s *site) fault(i *Issuer, host string) *Fault {
 	f := s.failure(i, host)
 	if f.Over {
@@ -142,6 +141,7 @@ func (s *site) fault(i *Issuer, host string) *Fault {
 	return f
 }
 
+// failure orders and returns the Fault that comes of it.
 func (s *site) failure(i *Issuer, host string) *Fault {
 	s.Helper()
 	_, err := i.Order(context.Background(), host, HTTP01)
