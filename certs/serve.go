@@ -27,11 +27,10 @@ func (c *Certificates) Admits(policy spec.TLSPolicy, conn *tls.ConnectionState) 
 	return clients != nil && clients.Signed(conn)
 }
 
-// Standing says what is to be expected of HTTPS for name. A file or a public
-// authority makes it trusted, whichever route it comes from.
-func (c *Certificates) Standing(name string) spec.Standing {
-	host, known := c.cfg.Lookup(name)
-	if !known || host.Policy.Mode == spec.TLSOff {
+// Standing says what is to be expected of HTTPS for name, which falls under host.
+// A file or a public authority makes it trusted, whichever route it comes from.
+func (c *Certificates) Standing(name string, host *spec.TLSHost) spec.Standing {
+	if host.Policy.Mode == spec.TLSOff {
 		return spec.Untrusted
 	}
 	if host.Policy.Mode == spec.TLSFile {

@@ -81,6 +81,7 @@ func (a *Arrival) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			x.Response.head() // an engine's own would not say close
 		}
 	}
+	x.end()
 }
 
 // sayLast makes an answer the last of its connection. An upgraded one has no
@@ -279,11 +280,10 @@ func (a *Arrival) tidy(x *Exchange, r *http.Request, peer string) {
 	dropNominated(h)
 	scrub(h, x.PeerTrusted)
 
-	values := new([6]string) // one allocation for six fields
 	set := func(i int, name, value string) {
 		if value != "" {
-			values[i] = value
-			h[name] = values[i : i+1 : i+1]
+			x.forwarded[i] = value
+			h[name] = x.forwarded[i : i+1 : i+1]
 		}
 	}
 	set(0, "X-Forwarded-For", peer)

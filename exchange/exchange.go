@@ -20,6 +20,9 @@ import (
 type Exchange struct {
 	context.Context // of the request; the Exchange is the request's context
 
+	kept  bool // by a Keeper
+	ended bool // with kept: its request was answered, and Begin may use it again
+
 	Start time.Time
 	ID    string // X-Request-ID: a trusted peer's, else fresh
 
@@ -47,6 +50,7 @@ type Exchange struct {
 	Route, Pool, Container, Endpoint string
 	Retries                          int           // attempts after the first
 	Held                             time.Duration // how long it waited for an endpoint
+	Tally                            *Tally        // of the route, nil before one is chosen
 	Code                             string        // stable code of an answer the proxy gave itself: "no-route", "no-endpoint", "connect-failed", …
 	Cause                            error         // why
 	Quiet                            bool          // leave out of the access log
@@ -65,6 +69,8 @@ type Exchange struct {
 	Unsent   []byte // all of its body, if that was read before it was sent back
 
 	Response Writer
+
+	forwarded [6]string // what the forwarding fields of the request point to
 }
 
 // Timeouts are how long the parts of one exchange with an endpoint may take.
@@ -87,18 +93,52 @@ func (x *Exchange) Value(k any) any {
 	return x.Context.Value(k)
 }
 
-// Begin attaches a new Exchange to r and w and returns it with the request and
-// writer to pass on.
-func Begin(w http.ResponseWriter, r *http.Request) (*Exchange, http.ResponseWriter, *http.Request) {
-	x := &Exchange{Context: r.Context(), Start: time.Now()}
-	x.Response.inner = w
-	return x, &x.Response, r.WithContext(x)
+// A Keeper is the context that an engine gives to requests which it uses again.
+// Begin offers it the request with the Exchange in it: the next requests of the
+// engine may be that one, filled anew, if nobody can have kept it. An engine must
+// not use it again once its handler has panicked, has taken the connection over,
+// has left some of a body, or once somebody has asked for the context's Done.
+type Keeper interface {
+	context.Context
+	Keep(r *http.Request)
 }
+
+// Begin attaches an Exchange to r and w and returns it with the request and
+// writer to pass on. It is new, unless r is one that a Keeper kept.
+func Begin(w http.ResponseWriter, r *http.Request) (*Exchange, http.ResponseWriter, *http.Request) {
+	ctx := r.Context()
+	if x, ok := ctx.(*Exchange); ok && x.ended {
+		x.reset(w)
+		return x, &x.Response, r
+	}
+	x := &Exchange{Context: ctx, Start: time.Now()}
+	x.Response.inner = w
+	r = r.WithContext(x)
+	if k, ok := ctx.(Keeper); ok {
+		x.kept = true
+		k.Keep(r)
+	}
+	return x, &x.Response, r
+}
+
+// reset makes x that of another request, in the memory it has.
+func (x *Exchange) reset(w http.ResponseWriter) {
+	hooks := x.Response.hooks
+	clear(hooks)
+	*x = Exchange{Context: x.Context, kept: true, Start: time.Now(), Response: Writer{inner: w, hooks: hooks[:0]}}
+}
+
+// end notes that the request was answered.
+func (x *Exchange) end() { x.ended = x.kept }
 
 // Of returns the Exchange of r. It panics if r has none: every request of an
 // entry point has one, so a missing one is a mistake in wiring.
 func Of(r *http.Request) *Exchange {
-	return r.Context().Value(key{}).(*Exchange)
+	x, _ := Find(r)
+	if x == nil {
+		panic("exchange: a request that did not come through an entry point")
+	}
+	return x
 }
 
 // Find is Of for what may be used without a client too.
@@ -163,5 +203,5 @@ func (x *Exchange) Return(r *http.Request, b Bookmark) {
 		r.Body, x.Unsent = io.NopCloser(bytes.NewReader(x.Unsent)), nil
 	}
 	x.Response.hooks = x.Response.hooks[:b.hooks]
-	x.Route, x.Matched, x.Pool, x.Container, x.Endpoint, x.Quiet = "", "", "", "", "", false
+	x.Route, x.Tally, x.Matched, x.Pool, x.Container, x.Endpoint, x.Quiet = "", nil, "", "", "", "", false
 }

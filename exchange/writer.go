@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"io"
+	"maps"
 	"net/http"
 )
 
@@ -29,6 +30,36 @@ func (x *Exchange) OnHeader(f func(status int, h http.Header)) {
 
 // Header returns the header map of the engine's writer.
 func (w *Writer) Header() http.Header { return w.inner.Header() }
+
+// A Borrower is an engine's writer that writes a head from a header that is lent
+// to it. Lend makes h what Header returns until WriteHeader has returned, which
+// reads it for the last time; it reports false, and does nothing, once the writer's
+// own header has fields or the head is out.
+type Borrower interface {
+	Lend(h http.Header) bool
+}
+
+// Lend lends h, the header of an answer, to the engine for the next WriteHeader,
+// which spares copying it. Where it reports false the caller copies.
+func (w *Writer) Lend(h http.Header) bool {
+	b, ok := w.inner.(Borrower)
+	return ok && b.Lend(h)
+}
+
+// Inform sends an answer of 1xx with the fields of h, which it may change. What is
+// in Header for the final answer stays, and is sent with it only.
+func (w *Writer) Inform(status int, h http.Header) {
+	if w.Lend(h) {
+		w.inner.WriteHeader(status)
+		return
+	}
+	own := w.inner.Header()
+	final := maps.Clone(own)
+	maps.Copy(own, h)
+	w.inner.WriteHeader(status)
+	clear(own)
+	maps.Copy(own, final)
+}
 
 // WriteHeader writes the head. 1xx answers other than 101 pass without hooks
 // and leave the final answer open.

@@ -66,7 +66,7 @@ func newEnv(dial upstream.Dial) *Env {
 	return &Env{
 		Build: build.Build{Log: log, Prefix: "fairlead", Now: time.Now, SecretsDir: "/nonexistent", Keeper: &build.Keeper{}},
 		NewPool: func(key string, tls spec.UpstreamTLS, b *build.Build) (*upstream.Pool, error) {
-			return upstream.New(upstream.Config{Key: key, TLS: tls, Secret: b.Secret, Log: log, Dial: dial})
+			return upstream.New(upstream.Config{Key: key, TLS: tls, Secret: b.Secret, Log: log, Dial: dial, Poison: true})
 		},
 	}
 }
@@ -248,6 +248,9 @@ func (w *world) ask(line string) *http.Response {
 		w.live.ServeHTTP(rw, r)
 		x := exchange.Of(r)
 		route = strings.TrimSpace(x.Route + " " + x.Code)
+		if (x.Tally == nil) != (x.Route == "") {
+			w.t.Errorf("%s: the tally of route %q is %p", line, x.Route, x.Tally)
+		}
 	})
 	rec := httptest.NewRecorder()
 	arrival.ServeHTTP(rec, r)

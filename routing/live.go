@@ -122,13 +122,21 @@ func (t *Table) serve(w http.ResponseWriter, r *http.Request) (again bool) {
 	case got.route == nil:
 		exchange.Refuse(w, r, exchange.Refusal{Status: http.StatusNotFound, Code: "no-route", Message: t.why(x.Host)})
 	case got.Slash && got.route.refusal() == nil:
-		x.Route = got.route.spec.ID
+		got.note(x)
 		addSlash(w, r, path, query)
 	default:
-		x.Route, x.Matched = got.route.spec.ID, got.Matched
+		got.note(x)
+		x.Matched = got.Matched
 		return got.serve(w, r, x, &q)
 	}
 	return false
+}
+
+// note notes the route of got, if there is one, for the log and the counters.
+func (got *Result) note(x *exchange.Exchange) {
+	if r := got.route; r != nil {
+		x.Route, x.Tally = r.spec.ID, r.tally
+	}
 }
 
 // serve has the route of got answer. A request may have to wait for that. By the

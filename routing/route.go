@@ -11,6 +11,7 @@ import (
 	"github.com/fairlead/fairlead/exchange"
 	"github.com/fairlead/fairlead/label"
 	"github.com/fairlead/fairlead/routing/backend"
+	"github.com/fairlead/fairlead/routing/build"
 	"github.com/fairlead/fairlead/routing/middleware"
 	"github.com/fairlead/fairlead/spec"
 )
@@ -20,7 +21,8 @@ func (c *compiler) route(r *spec.Route, u *unit) *route {
 	b := c.env.Build
 	b.Route = r
 	b.Log = b.Log.With().Str("route", r.ID).Logger()
-	out := &route{spec: r, build: &b}
+	b.Kind = "route"
+	out := &route{spec: r, build: &b, tally: build.Keep(&b, build.Route, "tally", func() *exchange.Tally { return new(exchange.Tally) })}
 	var err error
 	if out.conditions, err = compileConditions(r); err != nil {
 		out.refuse(b.Prefix+".match", err)

@@ -19,8 +19,9 @@ type Certificates interface {
 	// Admits reports whether a connection meets policy: its version, and who
 	// signed the client's certificate.
 	Admits(policy spec.TLSPolicy, conn *tls.ConnectionState) bool
-	// Standing says what is to be expected of HTTPS for host.
-	Standing(host string) spec.Standing
+	// Standing says what is to be expected of HTTPS for the host name, which falls
+	// under host.
+	Standing(name string, host *spec.TLSHost) spec.Standing
 }
 
 // bars answers r if the connection it came by is not what its host and its route
@@ -39,7 +40,7 @@ func (t *Table) bars(w http.ResponseWriter, r *http.Request, got *Result) bool {
 	if err == nil {
 		return false
 	}
-	x.Route = got.id()
+	got.note(x)
 	exchange.Refuse(w, r, exchange.Refusal{
 		Status: http.StatusMisdirectedRequest, Code: "misdirected", Message: "This connection was not made for this host.", Err: err,
 		Close: true, // a client that comes back is asked for what is missing
@@ -104,10 +105,10 @@ func (t *Table) plainHTTP(w http.ResponseWriter, r *http.Request, got *Result) b
 	x := exchange.Of(r)
 	switch policy, port, standing := t.overPlainHTTP(x.Host, x.Entry, got); policy {
 	case spec.PlainRefuse:
-		x.Route = got.id()
+		got.note(x)
 		exchange.Refuse(w, r, exchange.Refusal{Status: http.StatusForbidden, Code: "https-only", Message: "This site is served over HTTPS only."})
 	case spec.PlainRedirect:
-		x.Route = got.id()
+		got.note(x)
 		toHTTPS(w, r, port, standing)
 	default:
 		return false
@@ -129,7 +130,7 @@ func (t *Table) overPlainHTTP(host, entry string, got *Result) (policy, port str
 	}
 	// Without a host there is nowhere to send to.
 	if off := asks.Mode == spec.TLSOff || own.TLS.Mode == spec.TLSOff; !off && host != "" {
-		port, standing = t.https(host, entry, own.Listen)
+		port, standing = t.https(host, entry, own.Listen, got.tls)
 	}
 	redirect := secret || own.PlainHTTP == spec.PlainRedirect || own.PlainHTTP == spec.PlainDefault && standing != spec.Untrusted
 	switch {
@@ -141,13 +142,13 @@ func (t *Table) overPlainHTTP(host, entry string, got *Result) (policy, port str
 	return spec.PlainServe, "", standing
 }
 
-// https returns by which port a client of entry reaches host over HTTPS, "" if by
-// none, and what is to be expected there.
-func (t *Table) https(host, entry string, listen []string) (port string, standing spec.Standing) {
+// https returns by which port a client of entry reaches name, which falls under
+// host, over HTTPS, "" if by none, and what is to be expected there.
+func (t *Table) https(name, entry string, listen []string, host *spec.TLSHost) (port string, standing spec.Standing) {
 	if t.env.Certificates == nil || t.env.HTTPSPort == nil {
 		return "", spec.Untrusted
 	}
-	return t.env.HTTPSPort(entry, listen), t.env.Certificates.Standing(host)
+	return t.env.HTTPSPort(entry, listen), t.env.Certificates.Standing(name, host)
 }
 
 // toHTTPS redirects r.

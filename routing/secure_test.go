@@ -37,7 +37,7 @@ func (f *fakeCertificates) Admits(policy spec.TLSPolicy, conn *tls.ConnectionSta
 	return policy.ClientCA == "" || len(conn.PeerCertificates) > 0 && conn.PeerCertificates[0].Issuer.CommonName == policy.ClientCA
 }
 
-func (f *fakeCertificates) Standing(string) spec.Standing { return f.standing }
+func (f *fakeCertificates) Standing(string, *spec.TLSHost) spec.Standing { return f.standing }
 
 // handshake is a connection by TLS 1.3 for the name sni, with a certificate that
 // clientCA signed, "" for none.

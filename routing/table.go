@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fairlead/fairlead/exchange"
 	"github.com/fairlead/fairlead/routing/build"
 	"github.com/fairlead/fairlead/routing/upstream"
 	"github.com/fairlead/fairlead/spec"
@@ -59,6 +60,7 @@ type route struct {
 	running    bool // a container of its pool runs, ready or not
 	problems   []spec.Problem
 	build      *build.Build
+	tally      *exchange.Tally // of its requests since there was a route of its id
 }
 
 // ready reports whether the route can answer now.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fairlead/fairlead/exchange"
 	"github.com/fairlead/fairlead/label"
 	"github.com/fairlead/fairlead/routing/backend"
 	"github.com/fairlead/fairlead/routing/middleware"
@@ -33,6 +34,7 @@ type RouteView struct {
 	Pool      string                   `json:"pool,omitempty"`
 	Endpoints []upstream.EndpointState `json:"endpoints,omitempty"`
 	Load      *upstream.Load           `json:"load,omitempty"` // of the pool
+	Count     exchange.Count           `json:"count"`          // of its requests since the route is there
 	// Maintenance is who has it answer 503: middleware.ByLabel or ByOrder, "" if
 	// nobody. Its State need not tell: a refused route answers 503 anyway.
 	Maintenance string        `json:"maintenance,omitempty"`
@@ -68,7 +70,7 @@ func (t *Table) View() View {
 
 func (t *Table) viewOf(r *route) RouteView {
 	s := r.spec
-	v := RouteView{ID: s.ID, Owner: s.Owner, Container: s.Container, Origin: s.Origin, Pool: s.Pool, Options: s.Options}
+	v := RouteView{ID: s.ID, Owner: s.Owner, Container: s.Container, Origin: s.Origin, Pool: s.Pool, Options: s.Options, Count: r.tally.Count()}
 	serves, standby, share := false, "", ""
 	for _, m := range slices.Concat(s.Matches, s.Fallback) {
 		h := t.lookup(m.Host)

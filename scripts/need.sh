@@ -37,6 +37,18 @@ install() {
 	die "$tool is missing, and the distribution has none of: $*"
 }
 
+# install_stopped SERVICE PACKAGE...: the same for a service, which stays off.
+install_stopped() {
+	local policy=/usr/sbin/policy-rc.d # asked by the packages' scripts; 101 is no
+	if can_install && [ ! -e "$policy" ]; then
+		trap "rm -f $policy" EXIT
+		printf '#!/bin/sh\nexit 101\n' >"$policy"
+		chmod +x "$policy"
+	fi
+	install "$@"
+	systemctl disable "$1" >/dev/null 2>&1 || true
+}
+
 need_go() {
 	have go || die "Go is missing: install Go 1.26 from https://go.dev/dl/ (distributions often have an older one)"
 }
@@ -51,6 +63,14 @@ need_curl() { have curl || install curl curl; }
 need_chromium() { have chromium || install Chromium chromium; }
 need_certutil() { have certutil || install certutil libnss3-tools; }
 need_testssl() { have testssl || install testssl.sh testssl.sh; }
+
+# The benchmark starts its own: a service that began with the installation, or
+# with the machine, would hold port 80.
+need_nginx() { have nginx || install_stopped nginx nginx-light nginx; }
+need_haproxy() { have haproxy || install_stopped haproxy haproxy; }
+need_caddy() { have caddy || install_stopped caddy caddy; }
+need_wrk() { have wrk || install wrk wrk; }
+need_h2load() { have h2load || install h2load nghttp2-client; }
 
 need_compose() {
 	docker compose version >/dev/null 2>&1 || have docker-compose ||
@@ -113,7 +133,7 @@ wait_for_engine() {
 
 for tool in "$@"; do
 	case $tool in
-	go | gcc | curl | chromium | certutil | testssl | engine | compose) "need_$tool" ;;
+	go | gcc | curl | chromium | certutil | testssl | engine | compose | nginx | haproxy | caddy | wrk | h2load) "need_$tool" ;;
 	*) die "unknown tool $tool" ;;
 	esac
 done

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"os"
 	"syscall"
 	"time"
 )
@@ -59,7 +60,7 @@ func passing(err error) bool {
 }
 
 func (h *host) welcome(c net.Conn) {
-	g, ok := h.guests.admit(c, &h.Limits)
+	g, ok := h.guests.admit(c, &h.Limits, func() bool { return h.trim(1) > 0 })
 	if !ok {
 		c.Close() // at once and without a word: an answer is what a flood wants
 		return
@@ -79,12 +80,25 @@ func (h *host) shake(g net.Conn) {
 	g.SetDeadline(time.Now().Add(orDefault(h.HandshakeTimeout, 10*time.Second)))
 	c := tls.Server(g, h.tls)
 	err := c.Handshake()
-	if !leave() || err != nil {
+	stays := leave()
+	if err != nil && stays {
+		h.guests.noteHandshake(err)
+	}
+	if err != nil || !stays {
 		g.Close()
 		return
 	}
 	g.SetDeadline(time.Time{})
 	h.choose(c.ConnectionState().NegotiatedProtocol).ServeConn(c)
+}
+
+// noteHandshake counts a handshake that failed of itself.
+func (gs *guests) noteHandshake(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		gs.handshakeTimeouts.Add(1)
+	} else {
+		gs.handshakeFailures.Add(1)
+	}
 }
 
 func (h *host) choose(protocol string) Engine {

@@ -1,27 +1,33 @@
 package server
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// piece is how much is written under one deadline.
+// piece is how much is written under one deadline, in bytes.
 const piece = 64 << 10
 
 // tcpConn is a guest's connection. It cuts clients that do not read: each piece
 // of an answer has to be accepted within stall, unless somebody set a deadline
 // of his own. A time for the whole answer would cut long downloads.
+//
+// Reads and writes of several goroutines are safe, as they are of *net.TCPConn.
 type tcpConn struct {
 	*net.TCPConn
-	guest *guest
-	stall time.Duration
+	raw     rawIO
+	guest   *guest
+	stall   time.Duration
+	writing sync.Mutex // held by Write, whose pieces stay together
 
-	extended atomic.Int64 // when the deadline was last moved, in Unix nanoseconds
-	own      atomic.Bool  // somebody else set it
+	mu    sync.Mutex // guards the deadline of writes
+	own   bool       // somebody else set it
+	cut   bool       // a piece outlasted it
+	moved int64      // when it was last set for a piece, in Unix nanoseconds
 }
 
 var _ io.ReaderFrom = (*tcpConn)(nil)
@@ -33,40 +39,60 @@ func (c *tcpConn) Close() error {
 }
 
 func (c *tcpConn) SetDeadline(t time.Time) error {
-	c.own.Store(!t.IsZero())
-	c.extended.Store(0)
-	return c.TCPConn.SetDeadline(t)
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 func (c *tcpConn) SetWriteDeadline(t time.Time) error {
-	c.own.Store(!t.IsZero())
-	c.extended.Store(0)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.own, c.cut, c.moved = !t.IsZero(), false, 0
 	return c.TCPConn.SetWriteDeadline(t)
 }
 
 // extend moves the deadline, at most ten times within stall: moving it costs
 // more than asking for the time.
 func (c *tcpConn) extend() {
-	if c.own.Load() {
-		return
-	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	now := time.Now()
-	if now.UnixNano()-c.extended.Load() < int64(c.stall/10) {
+	if c.own || c.cut || now.UnixNano()-c.moved < int64(c.stall/10) {
 		return
 	}
-	c.extended.Store(now.UnixNano())
+	c.moved = now.UnixNano()
 	c.TCPConn.SetWriteDeadline(now.Add(c.stall))
 }
 
+// stalled notes a client that did not accept a piece in time: it gets no more.
+func (c *tcpConn) stalled(err error) error {
+	if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.own && !c.cut {
+		c.cut = true
+		c.guest.list.stalled.Add(1)
+	}
+	return err
+}
+
 func (c *tcpConn) Write(p []byte) (n int, err error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	for {
-		c.extend()
-		m, err := c.TCPConn.Write(p[n:min(n+piece, len(p))])
+		m, err := c.writePiece(p[n:min(n+piece, len(p))])
 		n += m
 		if err != nil || n == len(p) {
 			return n, err
 		}
 	}
+}
+
+// writeWaiting writes p under the deadline.
+func (c *tcpConn) writeWaiting(p []byte) (int, error) {
+	c.extend()
+	n, err := c.TCPConn.Write(p)
+	return n, c.stalled(err)
 }
 
 var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
@@ -98,7 +124,7 @@ func (c *tcpConn) ReadFrom(src io.Reader) (total int64, err error) {
 			left -= n
 		}
 		if err != nil || n < want {
-			return total, err
+			return total, c.stalled(err)
 		}
 	}
 	return total, nil

@@ -39,6 +39,13 @@ func succeed(t *testing.T, first running, c StdConfig) running {
 	return second
 }
 
+// closed reports whether nobody is let in any more.
+func (gs *guests) closed() bool {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	return gs.leaving
+}
+
 func says(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, text) }
 }
@@ -67,7 +74,10 @@ func TestAfterAHandoverNewConnectionsAreTheOthers(t *testing.T) {
 	succeed(t, first, StdConfig{Handler: says("second")})
 	first.HandOver()
 	first.HandOver() // a second time does nothing
-	until(t, func() bool { _, err := first.Sockets(); return errors.Is(err, ErrNotServing) })
+	if _, err := first.Sockets(); !errors.Is(err, ErrNotServing) {
+		t.Errorf("sockets of a server that was handed over: %v, want %v", err, ErrNotServing)
+	}
+	until(t, first.guests.closed) // what comes before may still be let in
 	for range 20 {
 		if body, _ := get(t, first.dial(t)); body != "second" {
 			t.Fatalf("got %q, want the second server", body)
@@ -253,7 +263,7 @@ func TestOnFarewell(t *testing.T) {
 	var gs guests
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
-	conn, _ := gs.admit(ours, &Limits{})
+	conn, _ := gs.admit(ours, &Limits{}, nil)
 	c := conn.(connection)
 	var told []string
 	c.OnFarewell(func() { told = append(told, "replaced") })
@@ -270,7 +280,7 @@ func TestOnFarewell(t *testing.T) {
 	ours, theirs2 := net.Pipe()
 	defer theirs2.Close()
 	var fresh guests
-	conn, _ = fresh.admit(ours, &Limits{})
+	conn, _ = fresh.admit(ours, &Limits{}, nil)
 	conn.(connection).OnFarewell(func() { t.Error("told, though it was taken back") })
 	conn.(connection).OnFarewell(nil)
 	fresh.farewell()

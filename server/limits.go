@@ -11,7 +11,10 @@ import (
 
 // Limits bound how many connections clients may hold. 0 is no limit.
 type Limits struct {
-	Conns      int // of all clients together
+	// Conns is for all clients together. At the limit a newcomer gets the place
+	// of the connection that has been idle longest, if the engine is a Trimmer
+	// and there is one; until that is closed there is one more than allowed.
+	Conns      int
 	ConnsPerIP int // of one address; an IPv6 client is its /64, which is what one customer gets
 	// Stall is how long a client may take to accept 64 KiB of an answer before
 	// its connection is cut; 0 means 30 s.
@@ -26,6 +29,11 @@ type Stats struct {
 	RefusedPerIP   uint64 `json:"refused_per_ip"`  // beyond Limits.ConnsPerIP
 	RefusedLeaving uint64 `json:"refused_leaving"` // came while the server was draining
 	CutAtShutdown  uint64 `json:"cut_at_shutdown"` // still in use when the drain ended
+	GivenUp        uint64 `json:"given_up"`        // idle, closed for a newcomer at Limits.Conns or because memory was short
+	Stalled        uint64 `json:"stalled"`         // cut because the client did not read (Limits.Stall)
+
+	HandshakeTimeouts uint64 `json:"handshake_timeouts"` // TLS handshakes that were not over in Server.HandshakeTimeout
+	HandshakeFailures uint64 `json:"handshake_failures"` // that failed otherwise: no TLS, no version in common, client gone
 }
 
 // guests are the connections that were let in and have not been closed.
@@ -38,29 +46,41 @@ type guests struct {
 	parted  bool                // guarded by mu; farewells were said
 	empty   chan struct{}       // guarded by mu; closed when open has become empty while leaving
 
-	accepted, total, perIP, late, cut atomic.Uint64
+	accepted, total, perIP, late, cut, givenUp, stalled, handshakeTimeouts, handshakeFailures atomic.Uint64
 }
 
-// admit lets c in if the limits allow it.
-func (gs *guests) admit(c net.Conn, limits *Limits) (net.Conn, bool) {
+// admit lets c in if the limits allow it. makeRoom is asked to close somebody
+// else's connection if there are too many.
+func (gs *guests) admit(c net.Conn, limits *Limits, makeRoom func() bool) (net.Conn, bool) {
 	g := &guest{list: gs}
 	if limits.ConnsPerIP > 0 {
 		g.ip = household(c.RemoteAddr())
 	}
 	wrapped := g.wrap(c, orDefault(limits.Stall, 30*time.Second))
+	in, full := gs.enter(g, limits.ConnsPerIP, limits.Conns)
+	if full && makeRoom() {
+		in, full = gs.enter(g, limits.ConnsPerIP, 0)
+	}
+	if full {
+		gs.total.Add(1)
+	}
+	return wrapped, in
+}
 
+// enter puts g on the list, unless there are enough from its address, or, which
+// is reported as full, in all.
+func (gs *guests) enter(g *guest, perIP, all int) (in, full bool) {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
 	switch {
 	case gs.leaving:
 		gs.late.Add(1)
-		return nil, false
-	case limits.Conns > 0 && len(gs.open) >= limits.Conns:
-		gs.total.Add(1)
-		return nil, false
-	case g.ip.IsValid() && gs.byIP[g.ip] >= limits.ConnsPerIP:
+		return false, false
+	case g.ip.IsValid() && gs.byIP[g.ip] >= perIP:
 		gs.perIP.Add(1)
-		return nil, false
+		return false, false
+	case all > 0 && len(gs.open) >= all:
+		return false, true
 	}
 	if gs.open == nil {
 		gs.open, gs.byIP = make(map[*guest]struct{}), make(map[netip.Addr]int)
@@ -70,7 +90,13 @@ func (gs *guests) admit(c net.Conn, limits *Limits) (net.Conn, bool) {
 		gs.byIP[g.ip]++
 	}
 	gs.accepted.Add(1)
-	return wrapped, true
+	return true, false
+}
+
+// Wrap returns c as Serve gives it to engines: for tests of engines.
+func Wrap(c net.Conn) net.Conn {
+	wrapped, _ := new(guests).admit(c, &Limits{}, nil) // there is no limit
+	return wrapped
 }
 
 // household is the address that a limit per client counts by.
@@ -149,15 +175,21 @@ func (gs *guests) list() []*guest {
 	return all
 }
 
+// count returns how many there are.
+func (gs *guests) count() int {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	return len(gs.open)
+}
+
 // Stats returns the state of this moment.
 func (s *Server) Stats() Stats {
 	gs := &s.guests
-	gs.mu.Lock()
-	n := len(gs.open)
-	gs.mu.Unlock()
 	return Stats{
-		Conns: n, Accepted: gs.accepted.Load(), RefusedTotal: gs.total.Load(),
+		Conns: gs.count(), Accepted: gs.accepted.Load(), RefusedTotal: gs.total.Load(),
 		RefusedPerIP: gs.perIP.Load(), RefusedLeaving: gs.late.Load(), CutAtShutdown: gs.cut.Load(),
+		GivenUp: gs.givenUp.Load(), Stalled: gs.stalled.Load(),
+		HandshakeTimeouts: gs.handshakeTimeouts.Load(), HandshakeFailures: gs.handshakeFailures.Load(),
 	}
 }
 
@@ -174,7 +206,9 @@ type guest struct {
 // keep all their methods: sendfile, half-close and raw access reach the socket.
 func (g *guest) wrap(c net.Conn, stall time.Duration) net.Conn {
 	if t, ok := c.(*net.TCPConn); ok {
-		g.conn = &tcpConn{TCPConn: t, guest: g, stall: stall}
+		own := &tcpConn{TCPConn: t, guest: g, stall: stall}
+		own.raw.open(t)
+		g.conn = own
 	} else {
 		g.conn = &otherConn{Conn: c, guest: g}
 	}

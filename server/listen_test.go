@@ -354,6 +354,9 @@ func TestSlowReaderIsCut(t *testing.T) {
 			case <-time.After(patience):
 				t.Error("the handler is still writing")
 			}
+			if n := r.Stats().Stalled; n != 1 {
+				t.Errorf("%d connections counted as stalled, want 1", n)
+			}
 		})
 	}
 }

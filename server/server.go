@@ -175,6 +175,9 @@ func (s *Server) Serve(ctx context.Context) error {
 			}
 		})
 	}
+	if limitedMemory() {
+		loops.Go(func() { s.relieve(taking, readMemory) })
+	}
 	if s.Serving != nil {
 		s.Serving()
 	}

@@ -16,6 +16,7 @@ type StdConfig struct {
 	HeadTimeout  time.Duration // for the head of a request; 0 means 10 s
 	IdleTimeout  time.Duration // between requests; 0 means 75 s
 	MaxHeadBytes int           // 0 means 64 KiB
+	MaxFields    int           // of a head, Host among them; 0 means 200
 	// MinBodyRate is how slowly, in bytes a second, the body of a request may
 	// come for longer than BodyGrace; 0 means 1 KiB/s, less turns it off.
 	MinBodyRate int
@@ -33,11 +34,14 @@ func NewStd(c StdConfig) *Std {
 	if c.MaxHeadBytes <= 0 {
 		c.MaxHeadBytes = 64 << 10
 	}
+	if c.MaxFields <= 0 {
+		c.MaxFields = 200
+	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	return &Std{&http.Server{
-		Handler:                      pace(c.Handler, c.MinBodyRate, orDefault(c.BodyGrace, 20*time.Second)),
+		Handler:                      pace(&bounded{c.Handler, c.MaxFields}, c.MinBodyRate, orDefault(c.BodyGrace, 20*time.Second)),
 		Protocols:                    &protocols,
 		ReadHeaderTimeout:            orDefault(c.HeadTimeout, 10*time.Second),
 		IdleTimeout:                  orDefault(c.IdleTimeout, 75*time.Second),

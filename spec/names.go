@@ -165,6 +165,9 @@ func (h Host) Addr() (netip.Addr, bool) {
 }
 
 func hostAddr(text string) (netip.Addr, bool) {
+	if text == "" || !strings.Contains(text, ":") && (text[len(text)-1] < '0' || text[len(text)-1] > '9') {
+		return netip.Addr{}, false // a name, for which ParseAddr would make an error every time
+	}
 	a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))
 	return a, err == nil
 }

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/fairlead/fairlead/exchange"
 )
 
 const (
@@ -63,10 +64,10 @@ func (b *Batch) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// shard returns a shard, locked: a random one, or the next that is free.
+// shard returns a shard, locked: that of the processor, or the next that is free.
 func (b *Batch) shard() *shard {
-	n := uint32(len(b.shards))
-	at := rand.Uint32N(n)
+	n := len(b.shards)
+	at := int(exchange.PickLane() % exchange.Lane(n))
 	for range n {
 		if s := &b.shards[at]; s.mu.TryLock() {
 			return s

@@ -7,42 +7,34 @@ import (
 
 const redacted = "REDACTED"
 
-// secretNames are query parameters whose values let the reader of a log act for
-// somebody, folded: lower case, letters and digits only.
-var secretNames = map[string]bool{
-	"key": true, "code": true, "state": true, "sig": true, "auth": true, "pass": true, "otp": true, "sid": true,
-	"ticket": true, "nonce": true, "samlresponse": true, "samlrequest": true, "assertion": true, "hmac": true,
-}
+// secretParts make a query parameter secret wherever they are in its name, folded:
+// lower case, letters and digits only. The values of such parameters let the
+// reader of a log act for somebody.
+var secretParts = [...]string{"token", "secret", "passw", "passphrase", "pwd", "signature", "credential", "session", "authorization", "jwt", "apikey", "accesskey", "privatekey"}
 
-// secretParts make a parameter secret wherever they are in its name.
-var secretParts = []string{"token", "secret", "passw", "passphrase", "pwd", "signature", "credential", "session", "authorization", "jwt", "apikey", "accesskey", "privatekey"}
-
-// redact replaces the values of secret parameters in a request target.
-func redact(target string) string {
+// redact emits the parts of a request target, in which REDACTED stands for the
+// values of secret parameters. What is behind the first limit bytes of them is
+// not looked at, and must not be shown.
+func redact(target string, limit int, emit func(part string)) {
 	target = withoutUser(target)
-	at := strings.IndexByte(target, '?')
-	if at < 0 {
-		return target
-	}
-	var out strings.Builder
-	done := 0
-	for pos := at + 1; pos < len(target); {
-		end := pos + strings.IndexAny(target[pos:], "&;") // apps differ in what separates parameters
-		if end < pos {
-			end = len(target)
+	sent, done := 0, 0 // bytes of parts; of target
+	for pos := strings.IndexByte(target, '?') + 1; pos > 0 && pos < len(target) && sent+pos-done <= limit; {
+		end, eq := pos, -1
+		for end < len(target) && target[end] != '&' && target[end] != ';' { // apps differ in what separates parameters
+			if target[end] == '=' && eq < 0 {
+				eq = end
+			}
+			end++
 		}
-		if eq := strings.IndexByte(target[pos:end], '='); eq >= 0 && pos+eq+1 < end && isSecret(target[pos:pos+eq]) {
-			out.WriteString(target[done : pos+eq+1])
-			out.WriteString(redacted)
+		if eq >= 0 && eq+1 < end && isSecret(target[pos:eq]) {
+			emit(target[done : eq+1])
+			emit(redacted)
+			sent += eq + 1 - done + len(redacted)
 			done = end
 		}
 		pos = end + 1
 	}
-	if done == 0 {
-		return target
-	}
-	out.WriteString(target[done:])
-	return out.String()
+	emit(target[done:])
 }
 
 // isSecret looks at the name as an app will: percent signs undone.
@@ -62,7 +54,11 @@ func isSecret(name string) bool {
 			folded = append(folded, c)
 		}
 	}
-	if secretNames[string(folded)] {
+	if len(folded) < 3 {
+		return false // no secret has so short a name
+	}
+	switch string(folded) {
+	case "key", "code", "state", "sig", "auth", "pass", "otp", "sid", "ticket", "nonce", "samlresponse", "samlrequest", "assertion", "hmac":
 		return true
 	}
 	for _, part := range secretParts {
@@ -76,22 +72,19 @@ func isSecret(name string) bool {
 // redactReferer leaves of a URL what says where a client came from: no
 // userinfo, no query, no fragment.
 func redactReferer(ref string) string {
-	if i := strings.IndexAny(ref, "?#"); i >= 0 {
-		ref = ref[:i]
-	}
+	ref, _, _ = strings.Cut(ref, "?")
+	ref, _, _ = strings.Cut(ref, "#")
 	return withoutUser(ref)
 }
 
 // withoutUser takes "user:password@" out of a URL that has it.
 func withoutUser(s string) string {
-	if strings.HasPrefix(s, "/") {
+	if strings.HasPrefix(s, "/") || strings.IndexByte(s, '@') < 0 {
 		return s
 	}
-	scheme, rest, ok := strings.Cut(s, "://")
-	if !ok {
-		scheme, rest = "", s
-	} else {
-		scheme += "://"
+	scheme, rest := "", s
+	if i := strings.Index(s, "://"); i >= 0 {
+		scheme, rest = s[:i+3], s[i+3:]
 	}
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {

@@ -12,8 +12,9 @@ import (
 
 // A Sink is where access log lines go: standard output, a file, or nowhere.
 type Sink struct {
-	// Log writes to the sink; it is disabled if the sink is off.
-	Log   zerolog.Logger
+	// Lines takes a line of JSON with each Write, and never fails; nil if the sink
+	// is off.
+	Lines io.Writer
 	batch *Batch // nil if off
 	file  *file  // nil unless it is one
 }
@@ -23,7 +24,7 @@ type Sink struct {
 func OpenSink(to, format string) (*Sink, error) {
 	switch to {
 	case "off":
-		return &Sink{Log: zerolog.Nop()}, nil
+		return &Sink{}, nil
 	case "", "stdout":
 		return newSink(os.Stdout, format)
 	}
@@ -52,10 +53,10 @@ func newSink(w io.Writer, format string) (*Sink, error) {
 		batch := NewBatch(w)
 		c := dst.(zerolog.ConsoleWriter)
 		c.Out = batch
-		return &Sink{Log: zerolog.New(c), batch: batch}, nil
+		return &Sink{Lines: c, batch: batch}, nil
 	}
 	batch := NewBatch(w)
-	return &Sink{Log: zerolog.New(batch), batch: batch}, nil
+	return &Sink{Lines: batch, batch: batch}, nil
 }
 
 // Run writes what is logged until ctx ends, and then the rest.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/fairlead/fairlead/internal/dockertest"
@@ -66,6 +67,14 @@ type appConn struct {
 // say writes a whole answer.
 func (c *appConn) say(format string, args ...any) { fmt.Fprintf(c, format, args...) }
 
+// pad writes n bytes, or as many as are taken, without having them in memory: other
+// tests look at how much there is.
+func (c *appConn) pad(n int64) { io.CopyN(c, endless{}, n) }
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
 // ok answers 200 with a text.
 func (c *appConn) ok(text string) bool {
 	c.say("HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: text/plain\r\n\r\n%s", len(text), text)
@@ -101,14 +110,26 @@ func (w *world) startApp(id, name string, answer func(*appConn, *seen) bool) *ap
 // listen makes an app at an address; "0.0.0.0" is that of every container.
 func (w *world) listen(name, addr string, answer func(*appConn, *seen) bool) *app {
 	w.Helper()
-	ln, err := net.Listen("tcp4", net.JoinHostPort(addr, strconv.Itoa(w.port)))
-	if err != nil {
-		w.Fatal(err)
-	}
-	a := &app{name: name, ln: ln, answer: answer, conns: map[net.Conn]bool{}}
+	a := &app{name: name, ln: w.bind(addr), answer: answer, conns: map[net.Conn]bool{}}
 	a.done.Go(a.accept)
 	w.Cleanup(a.close)
 	return a
+}
+
+// bind listens at an address of a container. Another may have had it a moment
+// ago, and a process that a test beside this one starts holds what was open when
+// it was forked until it runs its program: then the address is still in use.
+func (w *world) bind(addr string) (ln net.Listener) {
+	w.Helper()
+	var err error
+	eventually(w, addr+" is free", func() bool {
+		ln, err = net.Listen("tcp4", net.JoinHostPort(addr, strconv.Itoa(w.port)))
+		return !errors.Is(err, syscall.EADDRINUSE)
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return ln
 }
 
 // labelled is a container with labels "key=value", below the usual prefix. It

@@ -24,12 +24,14 @@ import (
 	"github.com/fairlead/fairlead/admin"
 	"github.com/fairlead/fairlead/internal/acmetest"
 	"github.com/fairlead/fairlead/internal/dockertest"
+	"github.com/fairlead/fairlead/internal/servertest"
 )
 
 // asProgram in the environment makes the test binary be the program itself.
 const asProgram = "TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
+	poison = true
 	if os.Getenv(asProgram) != "" {
 		main()
 		os.Exit(0)
@@ -174,6 +176,7 @@ func (w *world) prepare(args ...string) *proxy {
 	args = append([]string{
 		"--docker-host", w.engine.Host(), "--http", "127.0.0.1:0", "--https", "off", "--data-dir", filepath.Join(dir, "data"),
 		"--access-log", filepath.Join(dir, "access.log"), "--log-format", "json", "--log-level", "debug", "--shutdown-timeout", "2s",
+		"--engine", servertest.Name(),
 	}, args...)
 	p := &proxy{TB: w.TB, logs: filepath.Join(dir, "log"), access: filepath.Join(dir, "access.log"), args: args, addrs: map[string]string{}}
 	s, unknown := parseSettings(w, args)

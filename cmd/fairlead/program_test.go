@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fairlead/fairlead/internal/servertest"
 )
 
 // A program is the command as a process of its own.
@@ -48,7 +50,7 @@ func launch(t testing.TB, cmd *exec.Cmd, env []string) *program {
 		t.Fatal(err)
 	}
 	x := &program{t: t, dir: dir, done: make(chan struct{}), cmd: cmd}
-	x.cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + dir, "XDG_DATA_HOME=" + dir, "FAIRLEAD_HTTPS=off"}, env...)
+	x.cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + dir, "XDG_DATA_HOME=" + dir, "FAIRLEAD_HTTPS=off", "FAIRLEAD_ENGINE=" + servertest.Name()}, env...)
 	x.cmd.Stdout, x.cmd.Stderr = lockedWriter{x, &x.out}, lockedWriter{x, &x.errs}
 	if err := x.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -167,6 +169,10 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		"negative connections": {nil, []string{"--http", "127.0.0.1:0", "--max-client-conns", "-1"}, []string{"--max-client-conns"}},
 		"bad share-host":       {nil, []string{"--http", "127.0.0.1:0", "--share-host", "a b"}, []string{"--share-host a b"}},
 		"negative timeout":     {nil, []string{"--http", "127.0.0.1:0", "--head-timeout", "-1s"}, []string{"--head-timeout"}},
+		"no timeout":           {nil, []string{"--http", "127.0.0.1:0", "--write-stall", "0"}, []string{"--write-stall", "more than 0"}},
+		"too few fields":       {nil, []string{"--http", "127.0.0.1:0", "--max-fields", "0"}, []string{"--max-fields", "1 to 1000"}},
+		"negative requests":    {nil, []string{"--http", "127.0.0.1:0", "--max-requests-per-conn", "-1"}, []string{"--max-requests-per-conn"}},
+		"requests with std":    {nil, []string{"--http", "127.0.0.1:0", "--engine", "std", "--max-requests-per-conn", "100"}, []string{"--max-requests-per-conn", "net/http"}},
 		"bad domain":           {nil, []string{"--http", "127.0.0.1:0", "--domain", "a b"}, []string{"--domain"}},
 		"too many arguments":   {nil, []string{"explain"}, []string{"arg"}},
 		"bad explain URL":      {nil, []string{"health", "x"}, []string{"x"}},

@@ -57,7 +57,7 @@ func routesCommand() *cobra.Command {
 
 func (v *routesView) print(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "HOST AND PATH\tROUTE\tSTATE\tENDPOINTS")
+	fmt.Fprintln(tw, "HOST AND PATH\tROUTE\tSTATE\tREQUESTS\tENDPOINTS")
 	for _, r := range v.Routes {
 		for _, m := range r.Matches {
 			if m.Refused && m.Holder == r.Owner {
@@ -67,7 +67,7 @@ func (v *routesView) print(w io.Writer) error {
 			if m.Refused {
 				state = "refused"
 			}
-			fmt.Fprintf(tw, "%s%s\t%s\t%s\t%s\n", m.Host, strings.TrimSuffix(m.Path, "/"), r.ID, state, endpointList(r.Endpoints))
+			fmt.Fprintf(tw, "%s%s\t%s\t%s\t%d\t%s\n", m.Host, strings.TrimSuffix(m.Path, "/"), r.ID, state, r.Count.Total(), endpointList(r.Endpoints))
 		}
 	}
 	if err := tw.Flush(); err != nil {

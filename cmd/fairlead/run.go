@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,7 @@ import (
 	"github.com/fairlead/fairlead/routing/build"
 	"github.com/fairlead/fairlead/routing/upstream"
 	"github.com/fairlead/fairlead/server"
+	"github.com/fairlead/fairlead/server/h1"
 	"github.com/fairlead/fairlead/spec"
 	"github.com/fairlead/fairlead/telemetry"
 	"github.com/rs/zerolog"
@@ -42,7 +44,8 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.run(c.Context())
+			limitMemory(p.log)
+			return profiled(s.cpuProfile, func() error { return p.run(c.Context()) })
 		},
 	}
 	s.flags(c.Flags())
@@ -65,6 +68,8 @@ type process struct {
 	certs      *certs.Certificates // nil without an entry point with TLS
 	server     *server.Server
 	points     []server.EntryPoint // as bound
+	limits     httpLimits
+	engines    engines
 	leaving    atomic.Bool
 
 	open         chan struct{} // closed when the entry points are served
@@ -143,7 +148,7 @@ func (p *process) wireRouting(points []server.EntryPoint) error {
 	p.watch.env = &routing.Env{
 		Build: build.Build{Log: p.log, Prefix: s.labelPrefix, Now: time.Now, DataDir: s.dataDir, SecretsDir: s.secretsDir, Keeper: &build.Keeper{}},
 		NewPool: func(key string, tls spec.UpstreamTLS, b *build.Build) (*upstream.Pool, error) {
-			return upstream.New(upstream.Config{Key: key, TLS: tls, Secret: b.Secret, StickyKey: sticky(), Prober: p.prober, Log: p.log})
+			return upstream.New(upstream.Config{Key: key, TLS: tls, Secret: b.Secret, StickyKey: sticky(), Prober: p.prober, Log: p.log, Poison: poison})
 		},
 	}
 	p.prober.OnReady = p.watch.onReady
@@ -176,43 +181,19 @@ func (p *process) wireServer(points []server.EntryPoint) error {
 	if err != nil {
 		return err
 	}
-	head, err := bytesOf("max-head-bytes", s.maxHeadBytes)
-	if err != nil {
+	if p.limits, err = s.httpLimits(); err != nil {
 		return err
-	}
-	rate, err := bytesOf("min-body-rate", s.minBodyRate)
-	if err != nil {
-		return err
-	}
-	if s.engine != "std" && s.engine != "fairlead" {
-		return fmt.Errorf("--engine %s: want std", s.engine)
 	}
 	p.server = &server.Server{
 		TLS: p.tlsConfig(), ALPN: byProtocol,
 		Drain: s.shutdownTimeout, Courtesy: s.idleTimeout,
 		HandedDrain: max(s.upgradeDrain, 1), // there 0 is the default, here it is none
 
-		Limits:  server.Limits{Conns: s.maxClientConns, ConnsPerIP: s.maxConnsPerIP},
-		Log:     func(msg string, err error) { p.log.Warn().Err(err).Msg(msg) },
-		Serving: func() { close(p.open) },
-		Engine: func(e server.EntryPoint) server.Engine {
-			next := http.Handler(p.watch.live)
-			if p.certs != nil && !e.TLS {
-				next = p.certs.Tokens(next)
-			}
-			access := &telemetry.AccessLog{Log: p.sink.Log, Faults: p.log, Counters: &p.counters, Next: next}
-			return server.NewStd(server.StdConfig{
-				HeadTimeout: s.headTimeout, IdleTimeout: s.idleTimeout, MaxHeadBytes: head, MinBodyRate: rate,
-				ErrorLog: func(line string) { p.log.Debug().Str("entry", e.Name).Msg(line) },
-				Handler: &exchange.Arrival{
-					Trusted: trusted, Gateways: p.watch.hidden, Entry: e.Name,
-					EntryPort: portOf(e.Addr), HTTPS: e.TLS,
-					CloseChunked: true, // net/http hides a Content-Length beside chunked
-					Leaving:      p.server.Leaving,
-					Answered:     access.Note, Next: access,
-				},
-			})
-		},
+		HandshakeTimeout: s.handshakeTimeout,
+		Limits:           server.Limits{Conns: s.maxClientConns, ConnsPerIP: s.maxConnsPerIP, Stall: s.writeStall},
+		Log:              func(msg string, err error) { p.log.Warn().Err(err).Msg(msg) },
+		Serving:          func() { close(p.open) },
+		Engine:           func(e server.EntryPoint) server.Engine { return p.newEngine(e, p.arrival(e, trusted)) },
 	}
 	if err := p.inherit(points); err != nil {
 		return err
@@ -224,6 +205,22 @@ func (p *process) wireServer(points []server.EntryPoint) error {
 	}
 	p.points = p.server.EntryPoints()
 	return nil
+}
+
+// arrival returns the first handler of an entry point.
+func (p *process) arrival(e server.EntryPoint, trusted []netip.Prefix) http.Handler {
+	next := http.Handler(p.watch.live)
+	if p.certs != nil && !e.TLS {
+		next = p.certs.Tokens(next)
+	}
+	access := &telemetry.AccessLog{Lines: p.sink.Lines, Faults: p.log, Counters: &p.counters, Next: next}
+	return &exchange.Arrival{
+		Trusted: trusted, Gateways: p.watch.hidden, Entry: e.Name,
+		EntryPort: portOf(e.Addr), HTTPS: e.TLS,
+		CloseChunked: p.settings.engine == stdEngine, // net/http hides a Content-Length beside chunked
+		Leaving:      p.server.Leaving,
+		Answered:     access.Note, Next: access,
+	}
 }
 
 // run serves until a signal ends it, or until another process has taken over and
@@ -418,18 +415,20 @@ func (p *process) adminServer() *admin.Server {
 
 // statusView is what the proxy says of itself.
 type statusView struct {
-	PID      int                `json:"pid"`
-	Version  string             `json:"version"`
-	Engine   discovery.Status   `json:"engine"`
-	Requests telemetry.Snapshot `json:"requests"`
-	Conns    server.Stats       `json:"connections"`
-	LogLost  uint64             `json:"access_log_lines_lost"`
-	Kept     int                `json:"states_kept"`
+	PID      int                 `json:"pid"`
+	Version  string              `json:"version"`
+	Engine   discovery.Status    `json:"engine"`
+	Requests telemetry.Snapshot  `json:"requests"`
+	Conns    server.Stats        `json:"connections"`
+	HTTP1    map[string]h1.Stats `json:"http1,omitempty"` // by entry point
+	LogLost  uint64              `json:"access_log_lines_lost"`
+	Kept     int                 `json:"states_kept"`
+	Allocs   uint64              `json:"heap_allocs"` // objects since the start
 }
 
 func (p *process) status() statusView {
 	return statusView{
-		PID: os.Getpid(), Version: version, Engine: p.engine.Status(), Requests: p.counters.Snapshot(), Conns: p.server.Stats(),
-		LogLost: p.sink.Dropped(), Kept: p.watch.env.Build.Keeper.Len(),
+		PID: os.Getpid(), Version: version, Engine: p.engine.Status(), Requests: p.counters.Snapshot(), Conns: p.server.Stats(), HTTP1: p.engines.stats(),
+		LogLost: p.sink.Dropped(), Kept: p.watch.env.Build.Keeper.Len(), Allocs: heapAllocs(),
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/certs/acme"
+	"github.com/fairlead/fairlead/internal/http1"
 	"github.com/fairlead/fairlead/label"
 	"github.com/fairlead/fairlead/server"
 	"github.com/fairlead/fairlead/spec"
@@ -43,14 +44,19 @@ type settings struct {
 
 	trustedProxies            []string
 	engine                    string
+	handshakeTimeout          time.Duration
 	headTimeout, idleTimeout  time.Duration
+	writeStall                time.Duration
 	minBodyRate, maxHeadBytes string
+	maxFields                 int
+	maxRequestsPerConn        int
 	maxClientConns            int
 	maxConnsPerIP             int
 	shutdownTimeout           time.Duration
 	upgradeDrain              time.Duration
 
 	logLevel, logFormat, accessLog string
+	cpuProfile                     string
 }
 
 // envPrefix is what the environment variables of settings begin with.
@@ -91,12 +97,16 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&s.internalNames, "internal-names", nil, "NAME below which the internal authority may sign, besides localhost, local, internal, home.arpa and test (repeatable)")
 
 	f.StringArrayVar(&s.trustedProxies, "trusted-proxies", nil, "networks whose X-Forwarded-* headers are believed (repeatable, or comma-separated)")
-	f.StringVar(&s.engine, "engine", "std", "HTTP/1.1 engine: std is net/http")
+	f.StringVar(&s.engine, "engine", ownEngine, "HTTP/1.1 engine: fairlead, or std for net/http's")
+	durationVar(f, &s.handshakeTimeout, "handshake-timeout", 10*time.Second, "longest TLS handshake")
 	durationVar(f, &s.headTimeout, "head-timeout", 10*time.Second, "longest wait for the head of a request")
 	durationVar(f, &s.idleTimeout, "idle-timeout", 75*time.Second, "longest wait between requests on a connection")
 	f.StringVar(&s.minBodyRate, "min-body-rate", "1k", "slowest request body, in bytes per second, over 20 seconds; off for any")
+	durationVar(f, &s.writeStall, "write-stall", 30*time.Second, "longest wait for a client to accept 64 KiB of an answer")
 	f.StringVar(&s.maxHeadBytes, "max-head-bytes", "64k", "largest head of a request")
-	f.IntVar(&s.maxClientConns, "max-client-conns", 0, "most client connections at once, 0 for no limit")
+	f.IntVar(&s.maxFields, "max-fields", 200, "most header fields of a request, up to 1000")
+	f.IntVar(&s.maxRequestsPerConn, "max-requests-per-conn", 0, "most requests on a connection of HTTP/1.1, 0 for no limit")
+	f.IntVar(&s.maxClientConns, "max-client-conns", 0, "most client connections at once, 0 for no limit; beyond it idle ones are given up first")
 	f.IntVar(&s.maxConnsPerIP, "max-conns-per-ip", 0, "most connections of one client address (IPv6: /64), 0 for no limit")
 	durationVar(f, &s.shutdownTimeout, "shutdown-timeout", 30*time.Second, "how long requests may go on after SIGTERM")
 	durationVar(f, &s.upgradeDrain, "upgrade-drain", 10*time.Minute, "how long requests and WebSockets may go on after another process took over")
@@ -104,6 +114,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", "auto", "json, console, or auto: console on a terminal")
 	f.StringVar(&s.accessLog, "access-log", "stdout", "stdout, off, or a file (opened again on SIGUSR1 and SIGHUP)")
+	s.profileFlag(f)
 	for _, name := range laterFlags {
 		f.StringArray(name, nil, "not yet")
 		f.MarkHidden(name)
@@ -270,14 +281,27 @@ func (s *settings) check() error {
 		}
 		s.shareHosts[i] = h.String()
 	}
-	for name, n := range map[string]int{"max-client-conns": s.maxClientConns, "max-conns-per-ip": s.maxConnsPerIP} {
+	return s.checkLimits()
+}
+
+// checkLimits refuses limits that would be none where there has to be one.
+func (s *settings) checkLimits() error {
+	if s.maxFields < 1 || s.maxFields > http1.MaxFields {
+		return fmt.Errorf("--max-fields %d: want 1 to %d", s.maxFields, http1.MaxFields)
+	}
+	for name, n := range map[string]int{"max-client-conns": s.maxClientConns, "max-conns-per-ip": s.maxConnsPerIP, "max-requests-per-conn": s.maxRequestsPerConn} {
 		if n < 0 {
 			return fmt.Errorf("--%s %d: want 0 for no limit, or more", name, n)
 		}
 	}
 	for name, d := range map[string]time.Duration{
-		"claim-grace": s.claimGrace, "head-timeout": s.headTimeout, "idle-timeout": s.idleTimeout, "shutdown-timeout": s.shutdownTimeout, "upgrade-drain": s.upgradeDrain,
+		"handshake-timeout": s.handshakeTimeout, "head-timeout": s.headTimeout, "idle-timeout": s.idleTimeout, "write-stall": s.writeStall,
 	} {
+		if d <= 0 {
+			return fmt.Errorf("--%s %s: want more than 0", name, d)
+		}
+	}
+	for name, d := range map[string]time.Duration{"claim-grace": s.claimGrace, "shutdown-timeout": s.shutdownTimeout, "upgrade-drain": s.upgradeDrain} {
 		if d < 0 {
 			return fmt.Errorf("--%s %s: want 0 or more", name, d)
 		}

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"testing"
+
+	"github.com/fairlead/fairlead/internal/conntest"
 )
 
 // BenchmarkTunnel sends frames of a size from the app to the client.
@@ -19,7 +21,7 @@ func BenchmarkTunnel(b *testing.B) {
 		b.Run(bench.name, func(b *testing.B) {
 			begin := make(chan int, 1)
 			e := newEdge(b, rawApp(b, func(c net.Conn, r *bufio.Reader) {
-				readHead(r)
+				conntest.ReadHead(r)
 				io.WriteString(c, switched)
 				w := bufio.NewWriterSize(c, 32<<10)
 				for range <-begin {
@@ -29,7 +31,7 @@ func BenchmarkTunnel(b *testing.B) {
 			}))
 			c, r := e.dial(b)
 			io.WriteString(c, handshake)
-			if _, err := readHead(r); err != nil {
+			if _, err := conntest.ReadHead(r); err != nil {
 				b.Fatal(err)
 			}
 			b.SetBytes(int64(len(bench.frame)))
@@ -45,13 +47,13 @@ func BenchmarkTunnel(b *testing.B) {
 // BenchmarkTunnelEcho has one small message at a time go both ways.
 func BenchmarkTunnelEcho(b *testing.B) {
 	e := newEdge(b, rawApp(b, func(c net.Conn, r *bufio.Reader) {
-		readHead(r)
+		conntest.ReadHead(r)
 		io.WriteString(c, switched)
 		io.Copy(c, r)
 	}))
 	c, r := e.dial(b)
 	io.WriteString(c, handshake)
-	if _, err := readHead(r); err != nil {
+	if _, err := conntest.ReadHead(r); err != nil {
 		b.Fatal(err)
 	}
 	message := masked(0x82, 58)

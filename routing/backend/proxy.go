@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"maps"
 	"net/http"
 	"sync"
 
@@ -16,9 +15,11 @@ import (
 // is where http.Handler and http.RoundTripper meet, and nowhere else.
 //
 // The exchange stage in front of it has checked the request, set the
-// forwarding headers and removed what the client's Connection names. The Proxy
-// removes the other fields of the connection on both sides, and changes the
-// request's header map in place: that is the exchange's own.
+// forwarding headers and removed what the client's Connection names. The other
+// fields of the client's connection are left to the Transport, which must not send
+// them (RFC 9110 7.6.1); the Proxy removes those of the endpoint's connection from
+// the answer. It changes the request's header map in place: that is the exchange's
+// own.
 type Proxy struct {
 	Transport http.RoundTripper
 	// HostHeader is the Host sent upstream: "" or "client" for the client's,
@@ -32,16 +33,16 @@ var _ http.Handler = (*Proxy)(nil)
 
 // informer is a transport that passes 1xx answers on.
 type informer interface {
-	RoundTripInform(r *http.Request, inform func(status int, h http.Header)) (*http.Response, error)
+	RoundTripInform(r *http.Request, inform upstream.Informer) (*http.Response, error)
 }
 
 // ServeHTTP forwards r and its answer.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := exchange.Of(r)
 	x.Timeouts, x.Further = &p.Timeouts, p.Further
-	asked := stripRequest(r)
+	asked := keepUpgrade(r)
 	r, body := p.prepare(w, r)
-	resp, err := p.send(w, r)
+	resp, err := p.send(r, x)
 	if err != nil {
 		body.settle()
 		p.refuse(w, r, x, body, err)
@@ -63,8 +64,8 @@ func (p *Proxy) prepare(w http.ResponseWriter, r *http.Request) (*http.Request, 
 	if !hasBody && !literal {
 		return r, nil
 	}
-	out := new(http.Request)
-	*out = *r
+	sent := &clientRequest{Request: *r}
+	out := &sent.Request
 	switch {
 	case p.HostHeader == "upstream":
 		out.Host = "" // the transport says where it goes
@@ -74,28 +75,35 @@ func (p *Proxy) prepare(w http.ResponseWriter, r *http.Request) (*http.Request, 
 	if !hasBody {
 		return out, nil
 	}
-	body := newClientBody(w, r)
-	out.Body = body
-	return out, body
+	sent.body.open(w, r)
+	out.Body = &sent.body
+	return out, &sent.body
 }
 
-func (p *Proxy) send(w http.ResponseWriter, r *http.Request) (*http.Response, error) {
+// clientRequest is a request with a body of a client, in one piece of memory.
+type clientRequest struct {
+	http.Request
+	body clientBody
+}
+
+func (p *Proxy) send(r *http.Request, x *exchange.Exchange) (*http.Response, error) {
 	t, ok := p.Transport.(informer)
 	if !ok || !r.ProtoAtLeast(1, 1) {
 		return p.Transport.RoundTrip(r)
 	}
-	return t.RoundTripInform(r, func(status int, h http.Header) {
-		if status == http.StatusContinue {
-			return // the server says that itself, when the body is first read
-		}
-		stripFields(h)
-		out := w.Header()
-		before := maps.Clone(out)
-		maps.Copy(out, h)
-		w.WriteHeader(status)
-		clear(out)
-		maps.Copy(out, before)
-	})
+	return t.RoundTripInform(r, (*hints)(&x.Response))
+}
+
+// hints passes 1xx answers on to a client. It is its writer by another name,
+// which costs no allocation.
+type hints exchange.Writer
+
+func (w *hints) Inform(status int, h http.Header) {
+	if status == http.StatusContinue {
+		return // the server says that itself, when the body is first read
+	}
+	stripFields(h)
+	(*exchange.Writer)(w).Inform(status, h)
 }
 
 // answer passes resp on.
@@ -103,8 +111,11 @@ func (p *Proxy) answer(w http.ResponseWriter, r *http.Request, x *exchange.Excha
 	defer body.settle()
 	defer resp.Body.Close()
 	stripFields(resp.Header)
-	h := w.Header()
-	merge(h, resp.Header)
+	h := resp.Header
+	if w != http.ResponseWriter(&x.Response) || !x.Response.Lend(h) {
+		h = w.Header()
+		merge(h, resp.Header)
+	}
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // what the app does not name is not ours to guess
 	}
@@ -161,6 +172,12 @@ var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 // copy passes the body on, and flushes whenever the endpoint has no more to
 // give for the moment: somebody may be waiting for just that much.
 func (p *Proxy) copy(w http.ResponseWriter, r *http.Request, resp *http.Response) error {
+	if b, ok := whole(resp.Body); ok {
+		if _, err := w.Write(b); err != nil {
+			return &writeError{err}
+		}
+		return nil
+	}
 	flusher := http.NewResponseController(w)
 	if resp.ContentLength != 0 && r.Method != http.MethodHead && drained(resp.Body) {
 		flusher.Flush()
@@ -187,6 +204,16 @@ func (p *Proxy) copy(w http.ResponseWriter, r *http.Request, resp *http.Response
 			}
 		}
 	}
+}
+
+// whole returns what is left of body if all of it is there already: then it needs
+// no buffer of ours.
+func whole(body io.Reader) ([]byte, bool) {
+	b, ok := body.(interface{ Whole() ([]byte, bool) })
+	if !ok {
+		return nil, false
+	}
+	return b.Whole()
 }
 
 // drained reports whether the next Read of body may have to wait. One that

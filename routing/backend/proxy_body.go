@@ -23,23 +23,22 @@ const (
 type clientBody struct {
 	inner io.ReadCloser
 	http1 bool
-	ctl   *http.ResponseController
+	ctl   http.ResponseController
 	left  atomic.Int64 // of ContentLength, -1 if that is not known
 	ended atomic.Bool  // read to its end
 	ends  atomic.Bool  // Close gave it a deadline
 	dead  bool         // the rest will not be read, and the client was told so
 }
 
-// newClientBody wraps the body of r. An HTTP/1 server is told that the answer
+// open makes b the body of r. An HTTP/1 server is told that the answer
 // may begin before the body ends; else it would read the body to its end
 // first, in competition with the transport.
-func newClientBody(w http.ResponseWriter, r *http.Request) *clientBody {
-	b := &clientBody{inner: r.Body, http1: r.ProtoMajor == 1, ctl: http.NewResponseController(w)}
+func (b *clientBody) open(w http.ResponseWriter, r *http.Request) {
+	b.inner, b.http1, b.ctl = r.Body, r.ProtoMajor == 1, *http.NewResponseController(w)
 	b.left.Store(r.ContentLength)
 	if b.http1 {
 		b.ctl.EnableFullDuplex()
 	}
-	return b
 }
 
 func (b *clientBody) Read(p []byte) (int, error) {
@@ -48,6 +47,15 @@ func (b *clientBody) Read(p []byte) (int, error) {
 		b.ended.Store(true)
 	}
 	return n, err
+}
+
+// Buffered returns how many bytes can be read without waiting, at least. It is for
+// before the first Read.
+func (b *clientBody) Buffered() int {
+	if inner, ok := b.inner.(interface{ Buffered() int }); ok {
+		return inner.Buffered()
+	}
+	return 0
 }
 
 // Close makes a Read that waits come back. It may be called by any goroutine.

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/fairlead/fairlead/internal/conntest"
 )
 
 func TestProxyCutsWhatTheAppCut(t *testing.T) {
@@ -23,10 +25,10 @@ func TestProxyCutsWhatTheAppCut(t *testing.T) {
 		"bare LF": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\n0\r\n\r\n",
 	} {
 		e := newEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-			readHead(r)
+			conntest.ReadHead(r)
 			io.WriteString(c, answer)
 		}))
-		resp, err := e.Client().Get(e.URL)
+		resp, err := e.Client.Get(e.URL)
 		if err == nil {
 			_, err = io.ReadAll(resp.Body)
 			resp.Body.Close()
@@ -50,7 +52,7 @@ func TestProxyFlushesWhatIsLive(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			next := make(chan struct{})
 			e := newEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-				readHead(r)
+				conntest.ReadHead(r)
 				io.WriteString(c, "HTTP/1.1 200 OK\r\n"+head+"\r\n")
 				for range 3 {
 					<-next // the client has seen what was sent so far
@@ -64,7 +66,7 @@ func TestProxyFlushesWhatIsLive(t *testing.T) {
 					io.WriteString(c, "0\r\n\r\n")
 				}
 			}))
-			resp, err := e.Client().Get(e.URL)
+			resp, err := e.Client.Get(e.URL)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,7 +89,7 @@ func TestProxyExpectContinue(t *testing.T) {
 	e := newEdge(t, app(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }))
 	c, r := e.dial(t)
 	io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
-	if head, err := readHead(r); err != nil || head != "HTTP/1.1 100 Continue\r\n\r\n" {
+	if head, err := conntest.ReadHead(r); err != nil || head != "HTTP/1.1 100 Continue\r\n\r\n" {
 		t.Fatalf("got %q %v", head, err)
 	}
 	io.WriteString(c, "body")
@@ -121,7 +123,7 @@ func TestProxyEarlyAnswer(t *testing.T) {
 					t.Parallel()
 					var baits atomic.Int64
 					e := newEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-						if head, _ := readHead(r); strings.Contains(head, "bait") {
+						if head, _ := conntest.ReadHead(r); strings.Contains(head, "bait") {
 							baits.Add(1)
 						}
 						io.WriteString(c, "HTTP/1.1 "+status+"\r\nContent-Length: 5\r\n\r\nhello")
@@ -172,7 +174,7 @@ func TestProxyFullDuplex(t *testing.T) {
 	pr, pw := io.Pipe()
 	req, _ := http.NewRequest("POST", e.URL, pr)
 	go io.WriteString(pw, "0")
-	resp, err := e.Client().Do(req)
+	resp, err := e.Client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,8 +236,8 @@ func TestProxyBadRequestBodies(t *testing.T) {
 
 func TestProxyBodyTooLarge(t *testing.T) {
 	e := newEdge(t, app(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
-	e.Config.Handler = http.MaxBytesHandler(e.Config.Handler, 100_000)
-	resp, err := e.Client().Post(e.URL, "", io.MultiReader(strings.NewReader(strings.Repeat("x", 150_000))))
+	e.handler = http.MaxBytesHandler(e.handler, 100_000)
+	resp, err := e.Client.Post(e.URL, "", io.MultiReader(strings.NewReader(strings.Repeat("x", 150_000))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +251,7 @@ func TestProxyClientGone(t *testing.T) {
 	for _, answer := range []string{"", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"} {
 		reached, gone := make(chan struct{}), make(chan struct{})
 		e := newEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-			readHead(r)
+			conntest.ReadHead(r)
 			io.WriteString(c, answer)
 			close(reached)
 			r.ReadByte()
@@ -302,7 +304,7 @@ func TestProxyBoundedMemory(t *testing.T) {
 	var running sync.WaitGroup
 	for range clients {
 		running.Go(func() {
-			resp, err := e.Client().Get(e.URL)
+			resp, err := e.Client.Get(e.URL)
 			if err != nil {
 				t.Error(err)
 				return
@@ -313,7 +315,7 @@ func TestProxyBoundedMemory(t *testing.T) {
 			}
 		})
 		running.Go(func() {
-			resp, err := e.Client().Post(e.URL, "", io.LimitReader(zeros{}, size))
+			resp, err := e.Client.Post(e.URL, "", io.LimitReader(zeros{}, size))
 			if err != nil {
 				t.Error(err)
 				return
@@ -357,7 +359,7 @@ func TestProxyHTTP2(t *testing.T) {
 			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n%d", n)
 		}
 	}))
-	s := httptest.NewUnstartedServer(e.Config.Handler)
+	s := httptest.NewUnstartedServer(e.handler)
 	s.EnableHTTP2 = true
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/fairlead/fairlead/internal/conntest"
 )
 
 // leaving is a transport whose tunnels hand out what ends them, instead of
@@ -51,7 +52,7 @@ func upgraded(t *testing.T, e *edge, early []byte) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	c, r := e.dial(t)
 	c.Write(append([]byte(handshake), early...))
-	if head, err := readHead(r); err != nil {
+	if head, err := conntest.ReadHead(r); err != nil {
 		t.Fatalf("no 101 but %q, %v", head, err)
 	}
 	return c, r
@@ -143,7 +144,7 @@ func TestFarewellWaitsForTheEndOfAFrame(t *testing.T) {
 			said, ended := make(chan struct{}), make(chan struct{})
 			e, farewells := newLeavingEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
 				defer close(ended)
-				readHead(r)
+				conntest.ReadHead(r)
 				c.Write(append([]byte(switched), tt.before...)) // in one piece: the proxy buffers what is behind the 101
 				<-said
 				go c.Write(tt.then)
@@ -180,7 +181,7 @@ func TestFarewellAddsNoSecondClose(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			said := make(chan struct{})
 			e, farewells := newLeavingEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-				readHead(r)
+				conntest.ReadHead(r)
 				c.Write(append([]byte(switched), tt.before...))
 				if tt.client != nil {
 					expect(t, r, "the app", tt.client)
@@ -212,7 +213,7 @@ func TestFarewellIntoTraffic(t *testing.T) {
 	sizes := []int{0, 1, 125, 126, 4000, 65535, 65536, 100_000}
 	inApp := make(chan []byte, 1)
 	e, farewells := newLeavingEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-		readHead(r)
+		conntest.ReadHead(r)
 		io.WriteString(c, switched)
 		go send(c, sizes, nil)
 		inApp <- readTo(r, maskedClose(1001), func(int) {})
@@ -448,7 +449,7 @@ func TestFarewellToAClientThatTakesNothing(t *testing.T) {
 func TestFarewellAsTheTunnelBegins(t *testing.T) {
 	farewells := make(chan func())
 	e := newEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-		readHead(r)
+		conntest.ReadHead(r)
 		io.WriteString(c, switched)
 		io.Copy(io.Discard, r)
 	}), func(p *Proxy) { p.Transport = &leaving{p.Transport, farewells} })
@@ -492,7 +493,7 @@ func TestFarewellOfTheProxy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := newEdge(t, addr)
 			l := &leavingListener{farewells: make(chan func(), 1)}
-			s := httptest.NewUnstartedServer(e.Config.Handler)
+			s := httptest.NewUnstartedServer(e.handler)
 			l.Listener, s.Listener = s.Listener, l
 			start(s)
 			defer s.Close()

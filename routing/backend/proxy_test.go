@@ -21,25 +21,27 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/fairlead/fairlead/exchange"
+	"github.com/fairlead/fairlead/internal/conntest"
+	"github.com/fairlead/fairlead/internal/servertest"
 	"github.com/fairlead/fairlead/routing/upstream"
 	"github.com/fairlead/fairlead/spec"
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // edge is a Proxy behind a real server, in front of one origin.
 type edge struct {
-	*httptest.Server
-	proxy *Proxy
-	done  chan exchange.Exchange // one for each request, after it was served
+	*servertest.Server
+	proxy   *Proxy
+	handler http.Handler
+	done    chan exchange.Exchange // one for each request, after it was served
 }
 
 func newEdge(t testing.TB, addr string, edit ...func(p *Proxy)) *edge {
 	t.Helper()
-	pool, err := upstream.New(upstream.Config{Key: "shop/web:80/http"})
+	pool, err := upstream.New(upstream.Config{Key: "shop/web:80/http", Poison: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,19 +52,15 @@ func newEdge(t testing.TB, addr string, edit ...func(p *Proxy)) *edge {
 	for _, f := range edit {
 		f(e.proxy)
 	}
-	e.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	t.Cleanup(pool.Close)
+	e.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, w, r := exchange.Begin(w, r)
 		defer func() {
 			e.done <- exchange.Exchange{Code: x.Code, Cause: x.Cause, Response: exchange.Writer{Status: x.Response.Status, Bytes: x.Response.Bytes}}
 		}()
 		e.proxy.ServeHTTP(w, r)
-	}))
-	e.Config.ErrorLog = log.New(io.Discard, "", 0)
-	e.Start()
-	t.Cleanup(func() {
-		e.Close()
-		pool.Close()
 	})
+	e.Server = servertest.Start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.handler.ServeHTTP(w, r) }))
 	return e
 }
 
@@ -113,21 +111,10 @@ func rawApp(t testing.TB, serve func(c net.Conn, r *bufio.Reader)) string {
 	return l.Addr().String()
 }
 
-func readHead(r *bufio.Reader) (string, error) {
-	var head strings.Builder
-	for {
-		line, err := r.ReadString('\n')
-		head.WriteString(line)
-		if err != nil || line == "\r\n" {
-			return head.String(), err
-		}
-	}
-}
-
 // dial opens a connection to e that is written and read byte for byte.
 func (e *edge) dial(t testing.TB) (net.Conn, *bufio.Reader) {
 	t.Helper()
-	c, err := net.Dial("tcp", e.Listener.Addr().String())
+	c, err := net.Dial("tcp", e.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +125,7 @@ func (e *edge) dial(t testing.TB) (net.Conn, *bufio.Reader) {
 
 func (e *edge) get(t testing.TB, path string) (*http.Response, string) {
 	t.Helper()
-	resp, err := e.Client().Get(e.URL + path)
+	resp, err := e.Client.Get(e.URL + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +151,7 @@ func TestProxyPassesBothWays(t *testing.T) {
 	e := newEdge(t, addr)
 	req, _ := http.NewRequest("POST", e.URL+"/a?b", strings.NewReader("body"))
 	req.Host = "shop.example"
-	resp, err := e.Client().Do(req)
+	resp, err := e.Client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +169,7 @@ func TestProxyTargetByteForByte(t *testing.T) {
 	targets := make(chan string, 1)
 	e := newEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
 		for {
-			head, err := readHead(r)
+			head, err := conntest.ReadHead(r)
 			if err != nil {
 				return
 			}
@@ -215,7 +202,7 @@ func TestProxyHostHeader(t *testing.T) {
 		e := newEdge(t, addr, func(p *Proxy) { p.HostHeader = setting })
 		req, _ := http.NewRequest("GET", e.URL, nil)
 		req.Host = "shop.example"
-		resp, err := e.Client().Do(req)
+		resp, err := e.Client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +217,7 @@ func TestProxyHostHeader(t *testing.T) {
 func TestProxyStripsTheConnectionsFields(t *testing.T) {
 	heads := make(chan string, 1)
 	e := newEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-		head, _ := readHead(r)
+		head, _ := conntest.ReadHead(r)
 		heads <- head
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nConnection: keep-alive, x-Hop, Content-Length\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: close\r\nUpgrade: h2c\r\nX-App: 1\r\nContent-Length: 5\r\n\r\nhello")
 	}))
@@ -319,7 +306,7 @@ func TestProxyInterimAnswersAndTrailers(t *testing.T) {
 		req.Trailer.Set("X-Client", "41")
 		pw.Close()
 	}()
-	resp, err := e.Client().Do(req)
+	resp, err := e.Client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -341,7 +328,7 @@ func TestProxyInterimAnswersAndTrailers(t *testing.T) {
 
 func TestProxyTellsHTTP10ClientsNothingInterim(t *testing.T) {
 	e := newEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-		readHead(r)
+		conntest.ReadHead(r)
 		io.WriteString(c, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"+hello)
 	}))
 	c, r := e.dial(t)
@@ -354,7 +341,7 @@ func TestProxyTellsHTTP10ClientsNothingInterim(t *testing.T) {
 
 func TestProxyDoesNotGuessContentType(t *testing.T) {
 	e := newEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-		readHead(r)
+		conntest.ReadHead(r)
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>")
 	}))
 	if resp, _ := e.get(t, "/"); resp.Header.Get("Content-Type") != "" {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/exchange"
+	"github.com/fairlead/fairlead/internal/http1"
 )
 
 // linger is how long one direction of a tunnel may be quiet once the other has
@@ -38,7 +39,7 @@ func (p *Proxy) tunnel(w http.ResponseWriter, r *http.Request, x *exchange.Excha
 	defer resp.Body.Close()
 	up, ok := resp.Body.(stream)
 	protocol := resp.Header["Upgrade"]
-	if !ok || asked == "" || len(protocol) != 1 || !strings.EqualFold(protocol[0], asked) || !hasToken(resp.Header["Connection"], "upgrade") {
+	if !ok || asked == "" || len(protocol) != 1 || !strings.EqualFold(protocol[0], asked) || !http1.HasToken(resp.Header["Connection"], "upgrade") {
 		exchange.Refuse(w, r, exchange.Refusal{Status: http.StatusBadGateway, Code: "bad-answer", Message: "The service gave no valid answer.", Err: errProtocol})
 		return
 	}

@@ -13,15 +13,15 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-
 	"github.com/fairlead/fairlead/exchange"
+	"github.com/fairlead/fairlead/internal/conntest"
 )
 
 // An upgrade other than to websocket would lead behind the proxy's back.
 func TestProxyForwardsNoUpgradeButWebsocket(t *testing.T) {
 	heads := make(chan string, 1)
 	e := newEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-		head, _ := readHead(r)
+		head, _ := conntest.ReadHead(r)
 		heads <- head
 		io.WriteString(c, hello)
 	}))
@@ -66,7 +66,7 @@ func TestProxyUpgradeAnsweredOtherwise(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := newEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-				readHead(r)
+				conntest.ReadHead(r)
 				io.WriteString(c, tt.answer)
 				r.ReadByte()
 			}))
@@ -89,7 +89,7 @@ func TestProxyUpgradeAnsweredOtherwise(t *testing.T) {
 
 func TestProxyUnasked101(t *testing.T) {
 	e := newEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-		readHead(r)
+		conntest.ReadHead(r)
 		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nRAW")
 	}))
 	if resp, _ := e.get(t, "/"); resp.StatusCode != 502 {
@@ -148,7 +148,7 @@ const switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpg
 
 func TestProxyTunnelCarriesWhatIsBufferedAndHalfCloses(t *testing.T) {
 	e := newEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-		readHead(r)
+		conntest.ReadHead(r)
 		io.WriteString(c, switched+"early from the app;")
 		fromClient, _ := io.ReadAll(r) // until the client half-closes
 		fmt.Fprintf(c, "got %s", fromClient)
@@ -180,7 +180,7 @@ func TestProxyTunnelEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			origin, ended := make(chan struct{}), make(chan struct{})
 			e := newEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-				readHead(r)
+				conntest.ReadHead(r)
 				io.WriteString(c, switched)
 				if name == "origin closes" {
 					<-origin
@@ -195,7 +195,7 @@ func TestProxyTunnelEnds(t *testing.T) {
 			})
 			c, r := e.dial(t)
 			io.WriteString(c, handshake)
-			if _, err := readHead(r); err != nil {
+			if _, err := conntest.ReadHead(r); err != nil {
 				t.Fatal(err)
 			}
 			end(t, c, origin)
@@ -211,7 +211,7 @@ func TestProxyTunnelEnds(t *testing.T) {
 func TestProxyTunnelRequestTimeout(t *testing.T) {
 	for _, idle := range []time.Duration{0, time.Hour} {
 		e := newEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-			readHead(r)
+			conntest.ReadHead(r)
 			io.WriteString(c, switched)
 			tick := time.NewTicker(5 * time.Millisecond)
 			defer tick.Stop()
@@ -234,7 +234,7 @@ func TestProxyTunnelRequestTimeout(t *testing.T) {
 // One direction alone keeps a tunnel alive.
 func TestProxyTunnelIdleCountsBothDirections(t *testing.T) {
 	e := newEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-		readHead(r)
+		conntest.ReadHead(r)
 		io.WriteString(c, switched)
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
@@ -247,7 +247,7 @@ func TestProxyTunnelIdleCountsBothDirections(t *testing.T) {
 	}), func(p *Proxy) { p.Timeouts.Idle = time.Second })
 	c, r := e.dial(t)
 	io.WriteString(c, handshake)
-	readHead(r)
+	conntest.ReadHead(r)
 	if got, _ := io.ReadAll(r); len(got) != 25 {
 		t.Errorf("got %d bytes of 25: cut for idleness of the other direction", len(got))
 	}

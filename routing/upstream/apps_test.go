@@ -107,7 +107,7 @@ func inVirtualTime(t *testing.T, test func(t *testing.T, a *apps, pool func(opti
 		running.Go(func() { prober.Run(ctx) })
 		var pools []*Pool
 		test(t, a, func(options label.Options, eps ...spec.Endpoint) *Pool {
-			p, err := New(Config{Key: "shop/web:80", Prober: prober, Dial: a.dial})
+			p, err := New(Config{Key: "shop/web:80", Prober: prober, Dial: a.dial, Poison: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -180,9 +180,10 @@ func ask(p *Pool, hold time.Duration, method string, change ...func(*http.Reques
 	resp, err := p.RoundTrip(r)
 	o := outcome{err: err, took: time.Since(began), held: x.Held, retries: x.Retries}
 	if err == nil {
+		o.header = resp.Header.Clone()
 		b, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		o.status, o.body, o.header = resp.StatusCode, string(b), resp.Header
+		o.status, o.body = resp.StatusCode, string(b)
 	}
 	return o
 }

@@ -22,7 +22,7 @@ var smallBodies = sync.Pool{New: func() any { return new([smallBody]byte) }}
 // call is one request on its way through the pool, over all attempts.
 type call struct {
 	r       *http.Request
-	inform  func(status int, h http.Header)
+	inform  Informer // nil if nobody wants to know
 	limits  exchange.Timeouts
 	limit   time.Time // for the whole exchange
 	upgrade string    // protocol asked for
@@ -53,7 +53,7 @@ type call struct {
 // client, and so no route that says it.
 const withoutExchange = 2
 
-func newCall(r *http.Request, inform func(int, http.Header)) call {
+func newCall(r *http.Request, inform Informer) call {
 	c := call{r: r, inform: inform, further: withoutExchange, stream: r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0}
 	start := time.Time{}
 	if x, ok := exchange.Find(r); ok {
@@ -140,6 +140,14 @@ func (c *call) readSmall() error {
 	return nil
 }
 
+// begun reports whether some of the body is there already, so that its first
+// piece can leave with the head. Nothing else is waited for: the client may be
+// waiting for the answer itself.
+func (c *call) begun() bool {
+	b, ok := c.r.Body.(interface{ Buffered() int })
+	return ok && c.r.ContentLength > 0 && b.Buffered() > 0
+}
+
 // release gives back what was borrowed once nothing will be sent again.
 func (c *call) release() {
 	if c.small != nil {
@@ -185,12 +193,13 @@ func idempotent(method string) bool {
 	return false
 }
 
-// answerBy returns the deadline for an answer whose request is sent now.
-func (c *call) answerBy() time.Time {
+// answerIn returns how long the answer may take once the request is sent, 0 for
+// no limit.
+func (c *call) answerIn() time.Duration {
 	if c.quiet {
-		return c.limit
+		return 0
 	}
-	return earlier(after(c.limits.Response), c.limit)
+	return c.limits.Response
 }
 
 func (c *call) expired() bool { return !c.limit.IsZero() && !time.Now().Before(c.limit) }

@@ -1,19 +1,19 @@
 package upstream
 
 import (
-	"errors"
+	"context"
 	"io"
 	"net"
-	"os"
+	"net/http"
 	"sync"
 	"sync/atomic"
-	"syscall"
-	"time"
+
+	"github.com/fairlead/fairlead/internal/http1"
 )
 
 const (
 	bufferSize = 8 << 10 // of a connection that waits for its next request
-	writeMore  = time.Second
+	manyFields = 64      // a header map that had more is not used again
 )
 
 // A stage is how far the exchange on a connection is.
@@ -25,52 +25,85 @@ const (
 	tunnelling       // it was upgraded
 )
 
-// conn is one connection to an endpoint. It belongs to the goroutine of the
-// request that took it, with three exceptions: the upload of a body writes,
-// abort closes it, and peek runs while nobody has it.
+// conn is one connection to an endpoint, with all that one exchange after the
+// other on it needs. It belongs to the goroutine of the request that took it,
+// with three exceptions: the upload of a body writes, the sweeper and abort close
+// it, and a peek looks at it while nobody has it.
 type conn struct {
 	t      *transport
-	nc     net.Conn // TLS, or sock itself
+	nc     net.Conn // what is read and written: TLS, direct, or sock itself
 	sock   net.Conn
-	name   string // it was verified for, "" without TLS
+	direct *socket // nil with TLS and where there is none
+	name   string  // it was verified for, "" without TLS
+
 	in     []byte // in[r:w] is read and not yet used
 	r, w   int
+	secure bool   // nc is TLS
 	out    []byte // the head being sent
 	served int    // requests before this one
-	idleAt time.Time
-	peek   func(fd uintptr)
-	raw    syscall.RawConn
-	stale  bool // found by peek
+	idleAt int64
+	wary   bool // the answer before had no body by rule: one may come all the same
+
+	head   head
+	reply  *http.Response // the answer in hand
+	body   reader
+	upload upload
 
 	cause    atomic.Pointer[error] // why it was aborted
 	stage    atomic.Int32          // a stage
 	farewell func()                // see tunnel.OnFarewell; guarded by the transport's mutex
 
-	mu       sync.Mutex // guards what upload and reader share
-	waiting  bool       // for the first byte of the answer
-	deadline time.Time  // for reading
-	armed    bool       // some deadline may be set
+	// What the sweeper goes by. The stamps are those of what is waited for now;
+	// the others are guarded by the transport's mutex.
+	stamps  [awaited]atomic.Int64
+	place   int             // in the transport's busy, -1 if it is not there
+	began   int64           // when it was taken
+	limit   int64           // when the exchange has to be over, 0 for no limit
+	ctx     context.Context // of the request
+	unwatch func() bool     // ends the watch over ctx; nil without one
+
+	mu      sync.Mutex // guards what an upload and the reader share
+	waiting bool       // for the first byte of the answer
 }
 
-func newConn(t *transport, nc, sock net.Conn, name string) *conn {
-	c := &conn{t: t, nc: nc, sock: sock, name: name, in: make([]byte, bufferSize)}
-	if s, ok := sock.(syscall.Conn); ok {
-		c.raw, _ = s.SyscallConn()
+func newConn(t *transport, sock net.Conn) *conn {
+	c := &conn{t: t, sock: sock, in: make([]byte, bufferSize), place: -1}
+	c.nc = c.sock
+	if c.direct = newSocket(sock); c.direct != nil {
+		c.nc = c.direct
 	}
-	c.peek = c.look
+	c.upload.init(c)
 	return c
 }
 
 // abort ends whatever is going on on c, from any goroutine. The first cause is
 // the one its request reports.
 func (c *conn) abort(cause error) {
-	c.cause.CompareAndSwap(nil, &cause)
+	if c.cause.Load() == nil {
+		aborted := cause
+		c.cause.CompareAndSwap(nil, &aborted)
+	}
 	c.sock.Close()
 }
 
-func (c *conn) close() {
-	c.t.forget(c)
-	c.sock.Close()
+// gone ends the exchange of a request whose context ended.
+func (c *conn) gone(ctx context.Context) { c.abort(context.Cause(ctx)) }
+
+func (c *conn) close() { c.t.release(c, false) }
+
+// reset makes c ready for the next exchange, and lets go of what was read.
+func (c *conn) reset() {
+	if len(c.in) > bufferSize {
+		c.in = make([]byte, bufferSize)
+	}
+	c.r, c.w = 0, 0
+	c.reply = nil
+	switch {
+	case len(c.head.fields.Header) > manyFields:
+		c.head.fields = http1.Fields{}
+	case !c.t.poison: // which is still to be found
+		c.head.fields.Reset()
+	}
 }
 
 // buffered returns how many bytes were read and not yet used.
@@ -78,6 +111,21 @@ func (c *conn) buffered() int { return c.w - c.r }
 
 // fill reads once, behind what is buffered, growing the buffer up to limit.
 func (c *conn) fill(limit int) error {
+	if err := c.makeRoom(limit); err != nil {
+		return err
+	}
+	n, err := c.nc.Read(c.in[c.w:])
+	c.w += n
+	if n > 0 {
+		return nil
+	}
+	if err == nil {
+		return io.ErrNoProgress
+	}
+	return err
+}
+
+func (c *conn) makeRoom(limit int) error {
 	if c.r == c.w {
 		c.r, c.w = 0, 0
 	}
@@ -92,93 +140,12 @@ func (c *conn) fill(limit int) error {
 			return errHeadSize
 		}
 	}
-	n, err := c.nc.Read(c.in[c.w:])
-	c.w += n
-	if n > 0 {
-		return nil
-	}
-	if err == nil {
-		return io.ErrNoProgress
-	}
-	return err
+	return nil
 }
 
-// read returns buffered bytes first, and reads past the buffer otherwise.
-func (c *conn) read(p []byte) (int, error) {
-	if c.r < c.w {
-		n := copy(p, c.in[c.r:c.w])
-		c.r += n
-		return n, nil
-	}
-	return c.nc.Read(p)
+// take returns bytes that are buffered.
+func (c *conn) take(p []byte) int {
+	n := copy(p, c.in[c.r:c.w])
+	c.r += n
+	return n
 }
-
-// awaitAnswer sets the deadlines for sending call and for its answer. The limit
-// for the answer begins when the request is sent; where a body follows, its
-// upload sets that from its own goroutine.
-func (c *conn) awaitAnswer(call *call) {
-	d := call.limit
-	if !call.stream {
-		d = call.answerBy()
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.waiting = true
-	if c.armed || !d.IsZero() {
-		c.deadline = d
-		c.nc.SetDeadline(d)
-	}
-	c.armed = !d.IsZero() || call.stream // an upload moves the one for writing
-}
-
-// sent sets the deadline for an answer that is still waited for.
-func (c *conn) sent(deadline time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.waiting {
-		c.setRead(deadline)
-	}
-}
-
-// gotAnswer ends the wait; from here on only the reader moves the deadline.
-func (c *conn) gotAnswer() {
-	c.mu.Lock()
-	c.waiting = false
-	c.mu.Unlock()
-}
-
-// progress moves the read deadline to idle from now, at most once a second or
-// eight times in idle: setting a deadline costs more than many a read.
-func (c *conn) progress(idle time.Duration, limit time.Time) {
-	if idle <= 0 {
-		if !c.deadline.Equal(limit) {
-			c.setRead(limit)
-		}
-		return
-	}
-	step := min(idle/8, writeMore)
-	next := time.Now().Add(idle)
-	if d := next.Sub(c.deadline); d > -step && d < 0 && !c.deadline.IsZero() {
-		return
-	}
-	c.setRead(earlier(next.Add(step), limit))
-}
-
-func (c *conn) setRead(t time.Time) {
-	if c.deadline.Equal(t) {
-		return
-	}
-	c.deadline, c.armed = t, true
-	c.nc.SetReadDeadline(t)
-}
-
-// earlier returns the earlier of two deadlines, of which zero means none.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
-
-// isTimeout reports whether err is a deadline that passed.
-func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

@@ -92,7 +92,7 @@ func newEndpoint(p *Pool, id identity, se *spec.Endpoint) *endpoint {
 	e.Key = se.Container + ":" + strconv.Itoa(int(se.Addr.Port()))
 	e.token = tokenOf(p.stickyKey, p.key, e.Key)
 	e.transport = newTransport(se, p.tls, p.dial, &e.InFlight)
-	e.transport.finish = e.finish
+	e.transport.finish, e.transport.poison = e.finish, p.poison
 	return e
 }
 

@@ -4,10 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"testing"
+
+	"github.com/fairlead/fairlead/internal/http1"
 )
 
 // FuzzHead holds the head parser against net/http's: what ours lets through,
@@ -22,14 +22,14 @@ func FuzzHead(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		end, scanned, err := endOfHead(b, 0)
+		end, scanned, err := http1.HeadEnd(b, 0)
 		if err != nil {
 			return
 		}
 		for cut := 0; cut < len(b) && end > 0; cut += 1 + len(b)/7 { // in pieces it is the same
-			if e, s, err := endOfHead(b[:min(cut, end-1)], 0); e != 0 || err != nil {
+			if e, s, err := http1.HeadEnd(b[:min(cut, end-1)], 0); e != 0 || err != nil {
 				t.Fatalf("end of %q: got %d %v in its first %d bytes", b, e, err, cut)
-			} else if e, _, err := endOfHead(b, s); e != end || err != nil {
+			} else if e, _, err := http1.HeadEnd(b, s); e != end || err != nil {
 				t.Fatalf("end of %q from %d: got %d %v, want %d", b, s, e, err, end)
 			}
 		}
@@ -39,8 +39,8 @@ func FuzzHead(f *testing.F) {
 			}
 			return
 		}
-		h, err := parseHead(b[:end])
-		if err != nil {
+		var h head
+		if err := h.parse(string(b[:end])); err != nil {
 			return
 		}
 		std, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(b[:end])), &http.Request{Method: "HEAD"})
@@ -54,51 +54,9 @@ func FuzzHead(f *testing.F) {
 			t.Errorf("%q: chunked %v, net/http says %v", b, h.chunked, got)
 		}
 		for name, values := range std.Header {
-			if name != "Connection" && fmt.Sprint(h.header[name]) != fmt.Sprint(values) && name != "Content-Length" && name != "Pragma" && name != "Cache-Control" {
-				t.Errorf("%q: %s is %q, net/http says %q", b, name, h.header[name], values)
+			if name != "Connection" && fmt.Sprint(h.fields.Header[name]) != fmt.Sprint(values) && name != "Content-Length" && name != "Pragma" && name != "Cache-Control" {
+				t.Errorf("%q: %s is %q, net/http says %q", b, name, h.fields.Header[name], values)
 			}
 		}
 	})
-}
-
-// FuzzChunked holds the chunk reader against net/http's: what ours takes for
-// complete, net/http reads as the same bytes.
-func FuzzChunked(f *testing.F) {
-	for _, s := range []string{
-		"5\r\nhello\r\n0\r\n\r\n", "5;a=b\r\nhello\r\n0\r\nA: b\r\n\r\n", "0\r\n\r\nx", "5 ;a\r\nhello\r\n0\r\n\r\n", "a\r\n0123456789\r\n1\r\n\n\r\n0\r\n\r\n", "5\nhello\n0\n\n",
-	} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := readChunks(b)
-		if err != nil {
-			return
-		}
-		std, err := http.ReadResponse(bufio.NewReader(io.MultiReader(strings.NewReader("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), bytes.NewReader(b))), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want, err := io.ReadAll(std.Body)
-		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%q: got %q, net/http says %q %v", b, got, want, err)
-		}
-	})
-}
-
-// readChunks reads a chunked body that is all there.
-func readChunks(b []byte) (data []byte, err error) {
-	behind := false
-	for {
-		used, size, _, err := parseChunk(b, behind)
-		switch {
-		case err != nil:
-			return nil, err
-		case used == 0 || int64(len(b)-used) < size:
-			return nil, io.ErrUnexpectedEOF
-		case size == 0:
-			return data, nil
-		}
-		data = append(data, b[used:used+int(size)]...)
-		b, behind = b[used+int(size):], true
-	}
 }

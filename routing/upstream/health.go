@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fairlead/fairlead/internal/http1"
 	"github.com/fairlead/fairlead/label"
 	"github.com/fairlead/fairlead/spec"
 )
@@ -109,7 +110,7 @@ func checkHealthPath(text string) error {
 	if !strings.HasPrefix(text, "/") {
 		return &label.ValueError{Msg: "does not begin with /", Suggest: "/" + text}
 	}
-	if !printable(text) {
+	if !http1.IsTarget(text) {
 		return &label.ValueError{Msg: "has blanks or control bytes"}
 	}
 	return nil

@@ -36,6 +36,9 @@ type Config struct {
 	Prober    *Prober // nil: running containers count as ready
 	Dial      Dial    // nil: net.Dialer with TCP keep-alive
 	Log       zerolog.Logger
+	// Poison has everything that is used again overwritten when a response's Body
+	// is closed. It is for tests.
+	Poison bool
 }
 
 // A Pool picks an endpoint for every request and sends it there. What requests
@@ -48,6 +51,7 @@ type Pool struct {
 	prober    *Prober
 	dial      Dial
 	log       zerolog.Logger
+	poison    bool
 
 	view   atomic.Pointer[view]
 	turns  balance.Turns
@@ -75,7 +79,7 @@ func New(c Config) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{
-		key: c.Key, tls: cfg, stickyKey: c.StickyKey, prober: c.Prober, dial: c.Dial,
+		key: c.Key, tls: cfg, stickyKey: c.StickyKey, prober: c.Prober, dial: c.Dial, poison: c.Poison,
 		log: c.Log.With().Str("pool", c.Key).Logger(),
 	}
 	p.picker = &p.turns

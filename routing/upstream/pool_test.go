@@ -152,7 +152,7 @@ func TestEndpointsThatStayKeepTheirConnections(t *testing.T) {
 		p.Set(spec.Pool{Endpoints: []spec.Endpoint{e, endpoint4(fmt.Sprint("web-", i), "10.1.1.1:80")}})
 		p.Set(spec.Pool{Endpoints: []spec.Endpoint{e}})
 	}
-	if got := o.accepted(); got != 1 {
+	if got := o.Accepted(); got != 1 {
 		t.Errorf("connections: got %d, want 1", got)
 	}
 }
@@ -165,7 +165,7 @@ func TestNewRunIsAnotherEndpoint(t *testing.T) {
 	e.StartedAt = began.Add(time.Second)
 	p.Set(spec.Pool{Endpoints: []spec.Endpoint{e}})
 	get(t, p, "/")
-	if got := o.accepted(); got != 2 {
+	if got := o.Accepted(); got != 2 {
 		t.Errorf("connections: got %d, want 2: that of the run before was used again", got)
 	}
 }

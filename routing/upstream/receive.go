@@ -1,32 +1,28 @@
 package upstream
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"syscall"
+	"time"
+
+	"github.com/fairlead/fairlead/internal/http1"
 )
 
 // exchange sends call on c and reads the head of its answer. When it fails,
 // the upload has ended and the caller closes c.
 func (c *conn) exchange(call *call) (*http.Response, error) {
 	call.begin()
-	ctx := call.r.Context()
-	stop := context.AfterFunc(ctx, func() { c.abort(context.Cause(ctx)) })
 	up, err := c.send(call)
 	if err == nil {
-		if call.repeatable() {
-			c.stage.Store(int32(unanswered))
-		}
-		var h head
-		if h, err = c.receive(call, up); err == nil {
-			return c.answer(call, h, up, stop), nil
+		var a *answer
+		if a, err = c.receive(call, up); err == nil {
+			return c.answer(call, a, up), nil
 		}
 	}
-	stop()
 	err = c.failure(err, call)
 	if up != nil {
 		c.abort(err)
@@ -35,49 +31,71 @@ func (c *conn) exchange(call *call) (*http.Response, error) {
 	return nil, err
 }
 
-// receive returns the final head and passes on those before it.
-func (c *conn) receive(call *call, up *upload) (head, error) {
+// receive reads the final head, and passes on those before it.
+func (c *conn) receive(call *call, up *upload) (*answer, error) {
+	h := &c.head
 	for range maxInform + 1 {
-		h, err := c.readHead()
+		a, err := c.readHead()
 		if err != nil {
-			return h, err
+			return nil, err
 		}
 		switch {
 		case h.status == http.StatusSwitchingProtocols && call.upgrade == "":
-			return h, errors.New("it switched protocols, which nobody asked for")
+			return nil, errors.New("it switched protocols, which nobody asked for")
 		case h.status >= 200 || h.status == http.StatusSwitchingProtocols:
 			c.stage.Store(int32(exchanging))
-			c.gotAnswer()
-			return h, nil
+			c.answered(up)
+			return a, nil
 		}
 		call.answered = true
 		c.stage.Store(int32(exchanging))
 		if call.inform != nil {
-			call.inform(h.status, h.header)
+			call.inform.Inform(h.status, h.fields.Header)
 		}
 		if up == nil || up.complete.Load() {
-			c.sent(call.answerBy())
+			c.sent(call.answerIn())
 		}
 	}
-	return head{}, errors.New("it sent too many 1xx answers")
+	return nil, errors.New("it sent too many 1xx answers")
 }
 
-func (c *conn) readHead() (head, error) {
+// readHead reads the next head into c.head.
+func (c *conn) readHead() (*answer, error) {
 	for scanned := 0; ; {
-		end, next, err := endOfHead(c.in[c.r:c.w], scanned)
+		end, next, err := http1.HeadEnd(c.in[c.r:c.w], scanned)
 		if err != nil {
-			return head{}, err
+			return nil, inHead(err)
 		}
 		if end > 0 {
-			b := c.in[c.r : c.r+end]
+			a, text := newAnswer(c.in[c.r : c.r+end])
 			c.r += end
-			return parseHead(b)
+			return a, c.head.parse(text)
 		}
 		scanned = next
 		if err := c.fill(maxHead); err != nil {
-			return head{}, err
+			return nil, err
 		}
 	}
+}
+
+// sent begins the wait for an answer to what is sent now, of d at most, unless
+// the answer is there. 0 is no limit.
+func (c *conn) sent(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting {
+		c.await(forAnswer, d)
+	}
+}
+
+// answered ends that wait. An upload, if there is one, may be about to begin it.
+func (c *conn) answered(up *upload) {
+	if up != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+	}
+	c.waiting = false
+	c.came(forAnswer)
 }
 
 // failure says what err means for the request, and notes in call when another
@@ -94,89 +112,12 @@ func (c *conn) failure(err error, call *call) error {
 	case errors.As(err, new(*TimeoutError)):
 		call.final = true
 		return err
-	case isTimeout(err):
-		call.final = true
-		if call.expired() {
-			return c.t.timeout(Requesting)
-		}
-		return c.t.timeout(Responding)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		err = errEarlyClose
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		err = fmt.Errorf("it reset the connection before it had answered: %w", err)
 	}
 	return c.t.broken(err)
-}
-
-// answer makes the response of a final head.
-func (c *conn) answer(call *call, h head, up *upload, stop func() bool) *http.Response {
-	a := &answer{}
-	a.resp = http.Response{
-		Status: h.text, StatusCode: h.status,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: h.header, ContentLength: h.length, Request: call.r, Body: &a.body,
-	}
-	if h.http10 {
-		a.resp.Proto, a.resp.ProtoMinor = "HTTP/1.0", 0
-	}
-	a.body = body{c: c, resp: &a.resp, up: up, stop: stop, idle: call.limits.Idle, limit: call.limit}
-	if h.status == http.StatusSwitchingProtocols {
-		a.resp.ContentLength = 0
-		a.resp.Body = newTunnel(&a.body)
-		return &a.resp
-	}
-	a.frame(call, &h)
-	if up != nil && !up.complete.Load() && (h.status >= 300 || h.close) {
-		up.cease()
-	}
-	return &a.resp
-}
-
-// frame says how the body ends (RFC 9112 6.3), and whether the connection can
-// serve another request after it.
-func (a *answer) frame(call *call, h *head) {
-	b := &a.body
-	b.keep = !h.close && !bound(call.r.Header, h)
-	b.left = h.length
-	switch {
-	case call.r.Method == http.MethodHead:
-		// One that sends the body after all may do so when the connection is
-		// in other hands: not worth the handful of HEAD requests.
-		b.keep = false
-		b.left, b.err = 0, io.EOF
-	case h.status == http.StatusNoContent || h.status == http.StatusNotModified:
-		b.keep = b.keep && !h.chunked && h.length <= 0
-		b.left, b.err = 0, io.EOF
-		a.resp.ContentLength = 0
-		if h.status == http.StatusNoContent {
-			delete(h.header, "Content-Length") // RFC 9110 8.6
-		}
-	case h.chunked:
-		b.left = 0
-		b.chunked = true
-		a.announce()
-	case h.length == 0:
-		b.err = io.EOF
-	case h.length < 0:
-		b.keep = false
-	}
-}
-
-// announce moves the names of trailers from header to Trailer.
-func (a *answer) announce() {
-	lists, ok := a.resp.Header["Trailer"]
-	if !ok {
-		return
-	}
-	delete(a.resp.Header, "Trailer")
-	a.resp.Trailer = make(http.Header)
-	for _, list := range lists {
-		for name := range strings.SplitSeq(list, ",") {
-			if name = canonical(strings.Trim(name, " \t")); mayTrail(name) {
-				a.resp.Trailer[name] = nil
-			}
-		}
-	}
 }
 
 // bound reports whether the connection itself now carries somebody's identity:
@@ -190,7 +131,7 @@ func bound(request http.Header, h *head) bool {
 	if h.status != http.StatusUnauthorized {
 		return false
 	}
-	for _, list := range h.header["Www-Authenticate"] {
+	for _, list := range h.fields.Header["Www-Authenticate"] {
 		for item := range strings.SplitSeq(list, ",") {
 			if connectionAuth(item) {
 				return true

@@ -13,12 +13,15 @@ import (
 )
 
 // RoundTrip sends r to one of the endpoints. It differs from what
-// http.RoundTripper promises in three points: the target is r.RequestURI and
-// the Host r.Host, both byte for byte
-// (no Host means the endpoint's own address); 101 comes with a Body that is also an
-// io.Writer; and closing the response's Body waits until r.Body is no longer
-// read, so that whoever lent both may take them back. r.Body is closed then, or
-// when RoundTrip fails; its Close must end a Read that waits.
+// http.RoundTripper promises in five points: the target is r.RequestURI and
+// the Host r.Host, both byte for byte (no Host means the endpoint's own address);
+// 101 comes with a Body that is also an io.Writer; closing the response's Body
+// waits until r.Body is no longer read, so that whoever lent both may take them
+// back; the response's Header is valid until then, for the next response is made
+// of it; and the end of r's context is noticed within 260 ms, and not before r was
+// sent, so that quick requests need no watch over their client. r.Body is closed
+// with the response's, or when RoundTrip fails; its Close must end a Read that
+// waits.
 //
 // Errors are *Unavailable, ErrMoved, *ConnectError, *TimeoutError, *BrokenError,
 // *RequestError, or the cause of the end of r's context.
@@ -26,9 +29,14 @@ func (p *Pool) RoundTrip(r *http.Request) (*http.Response, error) {
 	return p.RoundTripInform(r, nil)
 }
 
-// RoundTripInform is RoundTrip that calls inform, on the caller's goroutine,
-// with every 1xx answer that comes before the final one. h is the callee's.
-func (p *Pool) RoundTripInform(r *http.Request, inform func(status int, h http.Header)) (*http.Response, error) {
+// An Informer is told, on the goroutine of its request, of every 1xx answer that
+// comes before the final one. h is its own until Inform returns.
+type Informer interface {
+	Inform(status int, h http.Header)
+}
+
+// RoundTripInform is RoundTrip that tells inform, which may be nil.
+func (p *Pool) RoundTripInform(r *http.Request, inform Informer) (*http.Response, error) {
 	call := newCall(r, inform)
 	defer call.release()
 	resp, err := p.try(&call)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/fairlead/fairlead/exchange"
+	"github.com/fairlead/fairlead/internal/http1"
 )
 
 // send writes the head of call, with a body that was read already, and begins
@@ -26,16 +27,50 @@ func (c *conn) send(call *call) (*upload, error) {
 		c.out = nil
 	}
 	c.served++
-	c.awaitAnswer(call)
-	n, err := c.nc.Write(out)
-	call.wrote = n > 0
-	if err != nil || !call.stream {
+	if call.stream {
+		return c.sendStream(call, out)
+	}
+	if idempotent(call.r.Method) && !call.read {
+		c.stage.Store(int32(unanswered))
+	}
+	c.waiting = true
+	if d := call.answerIn(); d > 0 {
+		c.awaitFrom(c.began, forAnswer, d)
+	}
+	if c.direct == nil || c.secure {
+		n, err := c.nc.Write(out)
+		call.wrote = n > 0
 		return nil, err
 	}
-	call.read = true
-	up := newUpload(c, call)
-	go up.run()
-	return up, nil
+	if err := c.makeRoom(bufferSize); err != nil {
+		return nil, err
+	}
+	wrote, read, err := c.direct.Ask(out, c.in[c.w:])
+	c.w += read
+	call.wrote = wrote > 0
+	return nil, err
+}
+
+// sendStream begins the upload of the body behind head. The wait for the answer
+// begins at the end of that.
+func (c *conn) sendStream(call *call, head []byte) (*upload, error) {
+	c.mu.Lock()
+	c.waiting = true
+	c.mu.Unlock()
+	if len(head) > headRoom || !call.begun() {
+		c.await(forRoom, call.limits.Idle)
+		n, err := c.nc.Write(head)
+		c.came(forRoom)
+		call.wrote = n > 0
+		if err != nil {
+			return nil, err
+		}
+		head = nil
+	}
+	call.wrote, call.read = true, true
+	c.upload.begin(call, head)
+	go c.upload.run()
+	return &c.upload, nil
 }
 
 // appendHead appends the head of call to b. What an engine let through was
@@ -47,33 +82,35 @@ func (t *transport) appendHead(b []byte, call *call) ([]byte, error) {
 	if target == "" {
 		target = r.URL.RequestURI()
 	}
-	if !token(r.Method) || !printable(target) || !printable(host) {
+	if !http1.IsToken(r.Method) || !http1.IsTarget(target) || !http1.IsTarget(host) {
 		return b, fmt.Errorf("malformed method, target or host: %.40q %.80q %.80q", r.Method, target, host)
 	}
 	b = append(b, r.Method...)
 	b = append(b, ' ')
 	b = append(b, target...)
 	b = append(b, " HTTP/1.1\r\n"...)
-	b = appendField(b, "Host", host)
+	b = http1.AppendField(b, "Host", host)
 	for name, values := range r.Header {
 		switch name {
 		case "Host", "Content-Length", "Transfer-Encoding", "Trailer", "Expect", // said in our own words
-			"Connection", "Keep-Alive", "Proxy-Connection", "Upgrade": // of the client's connection
+			"Connection", "Keep-Alive", "Proxy-Connection", "Upgrade", "Http2-Settings", // of the client's connection
+			"Proxy-Authenticate", "Proxy-Authorization",
+			"Proxy": // CGI turns it into HTTP_PROXY, which programs obey (CVE-2016-5385)
 			continue
 		case "Te":
-			if !hasToken(values, "trailers") {
+			if !http1.HasToken(values, "trailers") {
 				continue
 			}
 			values = []string{"trailers"}
 		}
-		if !token(name) {
+		if !http1.IsToken(name) {
 			return b, fmt.Errorf("malformed field name %.40q", name)
 		}
 		for _, v := range values {
-			if !valid(v) {
+			if !http1.IsValue(v) {
 				return b, fmt.Errorf("field %s has control bytes", name)
 			}
-			b = appendField(b, name, v)
+			b = http1.AppendField(b, name, v)
 		}
 	}
 	return appendFraming(b, call)
@@ -94,50 +131,26 @@ func (t *transport) hostFor(r *http.Request) string {
 func appendFraming(b []byte, call *call) ([]byte, error) {
 	r := call.r
 	if call.upgrade != "" {
-		if !valid(call.upgrade) {
+		if !http1.IsValue(call.upgrade) {
 			return b, errors.New("field Upgrade has control bytes")
 		}
 		b = append(b, "Connection: Upgrade\r\n"...)
-		b = appendField(b, "Upgrade", call.upgrade)
+		b = http1.AppendField(b, "Upgrade", call.upgrade)
 	}
 	switch {
 	case call.small != nil || call.stream && r.ContentLength > 0:
-		b = appendField(b, "Content-Length", strconv.FormatInt(r.ContentLength, 10))
+		b = append(b, "Content-Length: "...)
+		b = strconv.AppendInt(b, r.ContentLength, 10)
+		b = append(b, "\r\n"...)
 	case call.stream:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 		if len(r.Trailer) > 0 {
-			b = appendField(b, "Trailer", strings.Join(trailerNames(r.Trailer), ", "))
+			b = http1.AppendField(b, "Trailer", strings.Join(trailerNames(r.Trailer), ", "))
 		}
 	case r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch || len(r.Header["Content-Length"]) > 0:
 		b = append(b, "Content-Length: 0\r\n"...)
 	}
 	return append(b, "\r\n"...), nil
-}
-
-func appendField(b []byte, name, value string) []byte {
-	b = append(b, name...)
-	b = append(b, ": "...)
-	b = append(b, value...)
-	return append(b, "\r\n"...)
-}
-
-func token(s string) bool {
-	for i := range len(s) {
-		if !isToken[s[i]] {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// printable reports whether s has neither blanks nor control bytes.
-func printable(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] == 0x7f {
-			return false
-		}
-	}
-	return true
 }
 
 // mayTrail reports whether a field may come behind a body: none that frames,
@@ -149,7 +162,7 @@ func mayTrail(name string) bool {
 		"Content-Encoding", "Content-Type", "Content-Range", "Cache-Control", "Expect", "Max-Forwards", "Location", "Proxy":
 		return false
 	}
-	return token(name) && !exchange.Reserved(name)
+	return http1.IsToken(name) && !exchange.Reserved(name)
 }
 
 func trailerNames(t http.Header) []string {

@@ -12,7 +12,9 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/fairlead/fairlead/exchange"
 	"github.com/fairlead/fairlead/spec"
 )
 
@@ -62,6 +64,22 @@ func TestHTTPS(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestHTTPSTimesOut(t *testing.T) {
+	hold := make(chan struct{})
+	s := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hold }))
+	defer s.Close()
+	defer close(hold)
+	e := endpoint4("web", s.Listener.Addr().String())
+	e.Scheme = "https"
+	p := poolOf(t, Config{TLS: spec.UpstreamTLS{NoVerify: true}}, e)
+	r, x := request(t, "GET", "/", nil)
+	_, _, err := do(t, p, withTimeouts(r, x, exchange.Timeouts{Response: 20 * time.Millisecond}))
+	var got *TimeoutError
+	if !errors.As(err, &got) || got.Phase != Responding {
+		t.Errorf("got %v, want a timeout of phase %s", err, Responding)
 	}
 }
 

@@ -31,6 +31,7 @@ type transport struct {
 	finish        func()       // called when an answer was closed
 	keep          atomic.Int64 // idle connections kept
 	target        atomic.Pointer[spec.Endpoint]
+	poison        bool // see Config
 
 	mu    sync.Mutex // guards all below
 	left  context.Context
@@ -38,7 +39,10 @@ type transport struct {
 	bye   bool               // farewell was called, and open not since
 	idle  []*conn            // newest last
 	conns map[*conn]struct{} // all, so that they can be aborted
-	sweep *time.Timer        // closes what was idle too long; nil while nothing is
+	busy  []*conn            // with an exchange that has limits
+	timer *time.Timer        // calls sweep; nil before the first request
+	next  int64              // when it does that, 0 for never
+	used  bool               // since the last sweep
 }
 
 func newTransport(target *spec.Endpoint, cfg *tls.Config, dial Dial, inFlight *atomic.Int64) *transport {
@@ -78,6 +82,10 @@ func (t *transport) shut() {
 	t.leave()
 	t.leave = nil
 	t.dropIdle()
+	if t.timer != nil && len(t.busy) == 0 {
+		t.timer.Stop()
+		t.next = 0
+	}
 }
 
 // load returns how many exchanges are in flight: tunnels, and all others.
@@ -146,10 +154,6 @@ func (t *transport) dropIdle() {
 		c.sock.Close()
 	}
 	t.idle = nil
-	if t.sweep != nil {
-		t.sweep.Stop()
-		t.sweep = nil
-	}
 }
 
 // take returns a connection for call: the idle one used last, for what is warm
@@ -157,14 +161,14 @@ func (t *transport) dropIdle() {
 func (t *transport) take(call *call, fresh bool) (*conn, error) {
 	name := t.serverName(call.r)
 	for !fresh {
-		c, err := t.pop(name)
+		c, err := t.pop(call, name)
 		if err != nil {
 			return nil, err
 		}
 		if c == nil {
 			break
 		}
-		if c.alive() {
+		if c.usable(call) {
 			return c, nil
 		}
 		c.close()
@@ -172,7 +176,8 @@ func (t *transport) take(call *call, fresh bool) (*conn, error) {
 	return t.connect(call, name)
 }
 
-func (t *transport) pop(name string) (*conn, error) {
+func (t *transport) pop(call *call, name string) (*conn, error) {
+	at := now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.leave == nil {
@@ -180,135 +185,39 @@ func (t *transport) pop(name string) (*conn, error) {
 	}
 	for i := len(t.idle) - 1; i >= 0; i-- {
 		c := t.idle[i]
-		if time.Since(c.idleAt) > idleFor {
-			return nil, nil // and all below are older; sweep closes them
+		if at-c.idleAt > int64(idleFor) {
+			return nil, nil // and all below are older; the sweeper closes them
 		}
 		if c.name == name {
 			t.idle = slices.Delete(t.idle, i, i+1)
+			t.begin(c, call, at)
 			return c, nil
 		}
 	}
 	return nil, nil
 }
 
-// put keeps c for the next request.
-func (t *transport) put(c *conn) {
+// release ends the exchange on c. With keep c is kept for the next one, unless
+// it was aborted, or its client left, at the last moment.
+func (t *transport) release(c *conn, keep bool) {
+	if keep {
+		c.reset()
+	}
+	at := now()
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.leave == nil || int64(len(t.idle)) >= t.keep.Load() {
+	t.unsweep(c)
+	keep = c.blink() && keep && c.cause.Load() == nil && t.leave != nil && int64(len(t.idle)) < t.keep.Load()
+	if keep {
+		c.idleAt = at
+		t.idle = append(t.idle, c)
+		t.used = true
+	} else {
 		delete(t.conns, c)
-		c.sock.Close()
-		return
-	}
-	if len(c.in) > bufferSize {
-		c.in = make([]byte, bufferSize)
-	}
-	c.r, c.w = 0, 0
-	c.idleAt = time.Now()
-	t.idle = append(t.idle, c)
-	if t.sweep == nil {
-		t.sweep = time.AfterFunc(idleFor, t.expire)
-	}
-}
-
-// expire closes what was idle too long, and comes again while anything is idle.
-func (t *transport) expire() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	old := 0
-	for old < len(t.idle) && time.Since(t.idle[old].idleAt) >= idleFor {
-		delete(t.conns, t.idle[old])
-		t.idle[old].sock.Close()
-		old++
-	}
-	t.idle = slices.Delete(t.idle, 0, old)
-	switch {
-	case t.sweep == nil: // shut meanwhile
-	case len(t.idle) == 0:
-		t.sweep = nil
-	default:
-		t.sweep.Reset(idleFor - time.Since(t.idle[0].idleAt))
-	}
-}
-
-func (t *transport) forget(c *conn) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.conns, c)
-}
-
-// connect opens a connection, TLS included, while the client waits and the
-// endpoint stays.
-func (t *transport) connect(call *call, name string) (*conn, error) {
-	t.mu.Lock()
-	left := t.left
-	if t.leave == nil {
-		t.mu.Unlock()
-		return nil, errLeft
 	}
 	t.mu.Unlock()
-
-	ctx, cancel := until(call.r.Context(), earlier(after(call.limits.Connect), call.limit))
-	defer cancel()
-	defer context.AfterFunc(left, cancel)()
-
-	c, err := t.handshake(ctx, name)
-	if err == nil {
-		if err = t.adopt(c, left); err == nil {
-			return c, nil
-		}
+	if !keep {
 		c.sock.Close()
 	}
-	return nil, t.connectError(err, call, left)
-}
-
-func (t *transport) handshake(ctx context.Context, name string) (*conn, error) {
-	sock, err := t.dial(ctx, t.network, t.addr)
-	if err != nil {
-		return nil, err
-	}
-	if t.tls == nil {
-		return newConn(t, sock, sock, ""), nil
-	}
-	cfg := t.tls
-	if cfg.ServerName != name {
-		cfg = cfg.Clone()
-		cfg.ServerName = name
-	}
-	secure := tls.Client(sock, cfg)
-	if err := secure.HandshakeContext(ctx); err != nil {
-		sock.Close()
-		return nil, err
-	}
-	return newConn(t, secure, sock, name), nil
-}
-
-// adopt notes c unless the endpoint left while it was dialled.
-func (t *transport) adopt(c *conn, left context.Context) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.left != left || t.leave == nil {
-		return errLeft
-	}
-	t.conns[c] = struct{}{}
-	return nil
-}
-
-// connectError says what err of a dial means: the client left, the endpoint
-// left, it took too long, or it failed.
-func (t *transport) connectError(err error, call *call, left context.Context) error {
-	timedOut := errors.Is(err, context.DeadlineExceeded) || isTimeout(err)
-	switch {
-	case call.r.Context().Err() != nil:
-		return context.Cause(call.r.Context())
-	case left.Err() != nil || errors.Is(err, errLeft):
-		return errLeft
-	case timedOut && call.expired():
-		return t.timeout(Requesting)
-	case timedOut:
-		return t.timeout(Connecting)
-	}
-	return &ConnectError{Container: t.container(), Endpoint: t.addr, Reason: explain(err, t.target.Load()), Err: err}
 }
 
 func (t *transport) container() string { return t.target.Load().Container }
@@ -324,50 +233,29 @@ func (t *transport) broken(err error) error {
 // roundTrip sends call on a kept connection, or a new one if the kept one
 // broke and the request may be sent again.
 func (t *transport) roundTrip(call *call) (*http.Response, error) {
-	resp, err := t.attempt(call, false)
-	var again *brokenKept
-	if errors.As(err, &again) {
-		call.retries++
-		if resp, err = t.attempt(call, true); errors.Is(err, errLeft) {
-			err = again.error // what broke it is that the endpoint left
-		}
+	resp, again, err := t.attempt(call, false)
+	if !again {
+		return resp, err
 	}
-	return resp, err
+	call.retries++
+	resp, _, second := t.attempt(call, true)
+	if errors.Is(second, errLeft) {
+		return nil, err // what broke it is that the endpoint left
+	}
+	return resp, second
 }
 
-// brokenKept is the failure of a kept connection after which the request may
-// be sent again on a new one.
-type brokenKept struct{ error }
-
-func (t *transport) attempt(call *call, fresh bool) (*http.Response, error) {
+// attempt sends call on one connection. again: it was a kept one that failed, and
+// the request may be sent again on a new one.
+func (t *transport) attempt(call *call, fresh bool) (resp *http.Response, again bool, err error) {
 	c, err := t.take(call, fresh)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	kept := c.served > 0
-	resp, err := c.exchange(call)
-	if err == nil {
-		return resp, nil
+	if resp, err = c.exchange(call); err == nil {
+		return resp, false, nil
 	}
 	c.close()
-	if kept && call.repeatable() {
-		return nil, &brokenKept{err}
-	}
-	return nil, err
-}
-
-// until is context.WithDeadline where zero means none.
-func until(ctx context.Context, t time.Time) (context.Context, context.CancelFunc) {
-	if t.IsZero() {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadline(ctx, t)
-}
-
-// after returns the moment d from now, or zero for no limit.
-func after(d time.Duration) time.Time {
-	if d <= 0 {
-		return time.Time{}
-	}
-	return time.Now().Add(d)
+	return nil, kept && call.repeatable(), err
 }

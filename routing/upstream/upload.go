@@ -8,75 +8,90 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/fairlead/fairlead/internal/http1"
 )
 
-// upload sends a body while the answer is waited for. It is the one goroutine
-// of the transport, and lives no longer than the answer's Body is open: Close
-// closes the request's body, which must end a Read that waits, and then waits
-// for it.
+// upload sends a body while the answer is waited for. Its goroutine is the one of
+// the transport, and lives no longer than the answer's Body is open: Close closes
+// the request's body, which must end a Read that waits, and then waits for it.
 type upload struct {
 	c       *conn
+	run     func()        // send, which costs a go statement no allocation
+	done    chan struct{} // holds one
+	head    []byte        // of the request, if it is to leave together with what is read first
 	body    io.ReadCloser
 	request *http.Request
 	idle    time.Duration // how long the endpoint may take nothing
 	answer  time.Duration // how long it may take to answer behind the end
-	limit   time.Time     // for the whole exchange
-	done    chan struct{}
 
 	read     atomic.Bool // all of it was read from the client
 	complete atomic.Bool // and sent
 
-	mu     sync.Mutex // guards the write deadline
+	mu     sync.Mutex // guards ceased, and the stamp for writing with it
 	ceased bool       // nobody wants the rest
-	moved  time.Time  // when the deadline was moved last
 }
 
-func newUpload(c *conn, call *call) *upload {
-	u := &upload{c: c, body: call.r.Body, request: call.r, idle: call.limits.Idle, answer: call.limits.Response, limit: call.limit, done: make(chan struct{})}
-	if call.quiet {
-		u.answer = 0
+func (u *upload) init(c *conn) { u.c, u.run = c, u.send }
+
+// begin makes u that of call, with head before the body.
+func (u *upload) begin(call *call, head []byte) {
+	if u.done == nil {
+		u.done = make(chan struct{}, 1)
 	}
-	return u
+	u.head, u.body, u.request = head, call.r.Body, call.r
+	u.idle, u.answer = call.limits.Idle, call.answerIn()
+	u.read.Store(false)
+	u.complete.Store(false)
+	u.ceased = false
 }
 
-// chunkRoom is what a chunk of a copyBuffer needs around its data.
-const chunkRoom = 8 + len("\r\n")
+const (
+	pieceSize = 32 << 10 // of a body, which stays in a CPU's cache on its way
+	// headRoom is what a head may take that leaves in one write with the first piece.
+	headRoom = bufferSize
+	// chunkRoom is what a chunk in a copyBuffer needs before its data.
+	chunkRoom = 8 + len("\r\n")
+)
 
-var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+type copyBuffer [headRoom + pieceSize]byte
 
-func (u *upload) run() {
-	defer close(u.done)
-	defer u.body.Close()
-	buf := copyBuffers.Get().(*[32 << 10]byte)
-	defer copyBuffers.Put(buf)
-	var err error
-	if u.request.ContentLength > 0 {
-		err = u.sized(buf[:])
-	} else {
-		err = u.chunked(buf[:])
-	}
+var copyBuffers = sync.Pool{New: func() any { return new(copyBuffer) }}
+
+func (u *upload) send() {
+	err := u.copy()
 	if err == nil {
 		u.complete.Store(true)
-	} else if unread := errors.As(err, new(*RequestError)); !u.isCeased() && (unread || isTimeout(err)) {
-		if !unread {
-			err = u.c.t.timeout(Sending)
-		}
+	} else if errors.As(err, new(*RequestError)) && !u.isCeased() {
 		u.c.abort(err)
 	}
 	// If it could not be written, an answer may be there all the same.
-	u.c.sent(earlier(after(u.answer), u.limit))
+	u.c.sent(u.answer)
+	u.body.Close()
+	u.done <- struct{}{}
 }
 
-func (u *upload) sized(buf []byte) error {
+func (u *upload) copy() error {
+	buf := copyBuffers.Get().(*copyBuffer)
+	defer copyBuffers.Put(buf)
+	if u.request.ContentLength > 0 {
+		return u.sized(buf)
+	}
+	return u.chunked(buf[:pieceSize])
+}
+
+func (u *upload) sized(buf *copyBuffer) error {
+	front := copy(buf[:], u.head)
 	for left := u.request.ContentLength; left > 0; {
-		n, err := u.body.Read(buf[:min(int64(len(buf)), left)])
+		n, err := u.body.Read(buf[front : front+int(min(pieceSize, left))])
 		if left -= int64(n); left == 0 {
 			u.read.Store(true)
 		}
 		if n > 0 {
-			if err := u.write(buf[:n]); err != nil {
+			if err := u.write(buf[:front+n]); err != nil {
 				return err
 			}
+			front = 0
 		}
 		if err != nil && left > 0 {
 			if err == io.EOF {
@@ -116,8 +131,8 @@ func (u *upload) end(b []byte) []byte {
 	b = append(b, "0\r\n"...)
 	for _, name := range trailerNames(u.request.Trailer) {
 		for _, v := range u.request.Trailer[name] {
-			if valid(v) {
-				b = appendField(b, name, v)
+			if http1.IsValue(v) {
+				b = http1.AppendField(b, name, v)
 			}
 		}
 	}
@@ -129,17 +144,17 @@ func (u *upload) write(p []byte) error {
 		return io.ErrClosedPipe
 	}
 	_, err := u.c.nc.Write(p)
+	u.c.came(forRoom)
 	return err
 }
 
-// mayWrite reports whether the rest is still wanted, and moves the deadline
-// for writing it.
+// mayWrite reports whether the rest is still wanted, and stamps how long it may
+// take to write some of it.
 func (u *upload) mayWrite() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if now := time.Now(); !u.ceased && u.idle > 0 && now.Sub(u.moved) > min(u.idle/8, time.Second) {
-		u.moved = now
-		u.c.nc.SetWriteDeadline(earlier(now.Add(u.idle), u.limit))
+	if !u.ceased {
+		u.c.await(forRoom, u.idle)
 	}
 	return !u.ceased
 }
@@ -150,6 +165,7 @@ func (u *upload) cease() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.ceased = true
+	u.c.came(forRoom)
 	u.c.nc.SetWriteDeadline(time.Unix(1, 0))
 }
 
@@ -168,6 +184,10 @@ func (u *upload) finish() bool {
 		u.cease()
 		u.body.Close()
 		<-u.done
+	}
+	u.body, u.request = nil, nil
+	if u.ceased && u.complete.Load() { // it had just written the last of it
+		u.c.nc.SetWriteDeadline(time.Time{})
 	}
 	return u.complete.Load()
 }

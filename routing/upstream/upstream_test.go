@@ -1,123 +1,37 @@
 package upstream
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/fairlead/fairlead/exchange"
+	"github.com/fairlead/fairlead/internal/conntest"
+	"github.com/fairlead/fairlead/routing/upstream/transporttest"
 	"github.com/fairlead/fairlead/spec"
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var began = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// origin is a server whose connections are served by a func, byte for byte.
-type origin struct {
-	net.Listener
-	mu    sync.Mutex
-	conns []net.Conn // all that were accepted
-}
+type origin = transporttest.Origin
 
-func serveRaw(t testing.TB, serve func(n int, c net.Conn, r *bufio.Reader)) *origin {
-	t.Helper()
-	return serveRawAt(t, "127.0.0.1:0", serve)
-}
+const hello = transporttest.Hello
 
-func serveRawAt(t testing.TB, addr string, serve func(n int, c net.Conn, r *bufio.Reader)) *origin {
-	t.Helper()
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := &origin{Listener: l}
-	var running sync.WaitGroup
-	running.Go(func() {
-		for n := 1; ; n++ {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			o.mu.Lock()
-			o.conns = append(o.conns, c)
-			o.mu.Unlock()
-			running.Go(func() {
-				defer c.Close()
-				serve(n, c, bufio.NewReader(c))
-			})
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		o.mu.Lock()
-		for _, c := range o.conns {
-			c.Close()
-		}
-		o.mu.Unlock()
-		running.Wait()
-	})
-	return o
-}
-
-func (o *origin) accepted() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return len(o.conns)
-}
-
-// says answers every request, read to the end of its body, with answer.
-func says(answer string) func(int, net.Conn, *bufio.Reader) {
-	return func(_ int, c net.Conn, r *bufio.Reader) {
-		for {
-			if _, err := readRequest(r); err != nil {
-				return
-			}
-			if _, err := io.WriteString(c, answer); err != nil {
-				return
-			}
-		}
-	}
-}
-
-// readRequest reads one request and returns its head as it came.
-func readRequest(r *bufio.Reader) (head string, err error) {
-	head, err = readHead(r)
-	if err != nil {
-		return head, err
-	}
-	req, err := http.ReadRequest(bufio.NewReader(io.MultiReader(strings.NewReader(head), oneByte{r})))
-	if err != nil {
-		return head, err
-	}
-	_, err = io.Copy(io.Discard, req.Body)
-	return head, err
-}
-
-// oneByte keeps the reader above it from reading ahead of what it needs.
-type oneByte struct{ r io.Reader }
-
-func (o oneByte) Read(p []byte) (int, error) { return o.r.Read(p[:min(1, len(p))]) }
-
-func readHead(r *bufio.Reader) (string, error) {
-	var head strings.Builder
-	for {
-		line, err := r.ReadString('\n')
-		head.WriteString(line)
-		if err != nil || line == "\r\n" {
-			return head.String(), err
-		}
-	}
-}
+var (
+	serveRaw    = transporttest.Serve
+	serveRawAt  = transporttest.ServeAt
+	says        = transporttest.Says
+	readRequest = transporttest.ReadRequest
+	readHead    = conntest.ReadHead
+)
 
 func endpointAt(name string, l net.Listener) spec.Endpoint {
 	return endpoint4(name, l.Addr().String())
@@ -132,6 +46,8 @@ func poolOf(t testing.TB, c Config, eps ...spec.Endpoint) *Pool {
 	if c.Key == "" {
 		c.Key = "shop/web:8080/http"
 	}
+	_, measured := t.(*testing.B)
+	c.Poison = !measured
 	p, err := New(c)
 	if err != nil {
 		t.Fatal(err)

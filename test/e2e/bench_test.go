@@ -9,7 +9,7 @@ import (
 )
 
 // How fast the real thing is. Printed, not asserted: a busy machine is not a
-// bug. `make bench` runs them once each.
+// bug. `make microbench` runs them once each.
 
 // crowd is how many other containers run beside.
 const crowd = 100

@@ -200,9 +200,13 @@ func adminGet(ctx context.Context, dataDir, path string) (int, error) {
 	return unixGet(ctx, filepath.Join(dataDir, "admin.sock"), path)
 }
 
-// environment turns settings, "data-dir=/x", into variables.
+// environment turns settings, "data-dir=/x", into variables. The engine is that of
+// the environment, so that the same tests hold for all of them (make e2e-std).
 func environment(settings []string) []string {
-	env := make([]string, 0, len(settings))
+	env := make([]string, 0, len(settings)+1)
+	if engine := os.Getenv("FAIRLEAD_ENGINE"); engine != "" {
+		env = append(env, "FAIRLEAD_ENGINE="+engine)
+	}
 	for _, s := range settings {
 		name, value, _ := strings.Cut(s, "=")
 		if name == "DOCKER_HOST" {

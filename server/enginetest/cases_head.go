@@ -1,0 +1,118 @@
+package enginetest
+
+import (
+	"slices"
+	"strings"
+)
+
+var wellFormed = []request{
+	{"keep-alive", get("") + last, both},
+	{"close", last + bait, served},
+	{"close in upper case", get("Connection: CLOSE\r\n") + bait, served},
+	{"close in a list", get("Connection: keep-alive, x , close\r\n") + bait, served},
+	{"close in a second field", get("Connection: keep-alive\r\nConnection: close\r\n") + bait, served},
+	{"closed is not close", get("Connection: closed\r\n") + last, both},
+	{"http/1.0 closes", "GET / HTTP/1.0\r\n\r\n" + bait, served},
+	{"http/1.0 keeps alive if asked to", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" + last, both},
+	{"http/1.0 keeps alive in a list", "GET / HTTP/1.0\r\nConnection: x, Keep-Alive\r\n\r\n" + last, both},
+	{"http/1.0 with a body", "POST / HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 3\r\n\r\nabc" + last, both},
+	{"http/1.0 without a length has no body", "POST / HTTP/1.0\r\n\r\n" + bait, served},
+	{"http/1.0 does not expect", "POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc", served},
+	{"pipelining", strings.Repeat(get(""), 200) + last, []string{strings.Repeat("200 ", 200) + "200"}},
+	{"pipelining behind a body", post("Content-Length: 3\r\n", "abc") + last, both},
+	{"pipelining behind the body of a GET", get("Content-Length: 3\r\n") + "abc" + last, both},
+	{"pipelining behind chunks", chunked("3\r\nabc\r\n0\r\n\r\n") + last, both},
+	{"pipelining behind trailers", chunked("3\r\nabc\r\n0\r\nX-A: b\r\n\r\n") + last, both},
+	{"pipelining behind what is not upgraded (THREATS 8)", get("Connection: Upgrade\r\nUpgrade: websocket\r\n") + last, both},
+	{"CRLF behind a body", post("Content-Length: 3\r\n", "abc") + "\r\n" + last, []string{"200 200", "200 400"}},
+	{"a POST without a length has no body", post("", "") + last, both},
+	{"unknown method", "BREW /pot HTTP/1.1\r\nHost: x\r\n\r\n" + last, both},
+	{"method of punctuation", "!#$%&'*+-.^_`|~ / HTTP/1.1\r\nHost: x\r\n\r\n" + last, both},
+	{"lower-case method", "get / HTTP/1.1\r\nHost: x\r\n\r\n", []string{"200", "400"}},
+	{"query of odd characters", "GET /?a=[b]|{c}\"^`&&;%zz HTTP/1.1\r\nHost: x\r\n\r\n" + last, both},
+	{"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n" + last, both},
+	{"absolute-form", "GET http://x/a HTTP/1.1\r\nHost: x\r\n\r\n" + last, both},
+	{"absolute-form without a path", "GET http://x HTTP/1.1\r\nHost: x\r\n\r\n" + last, both},
+	{"CONNECT (THREATS 9)", "CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n" + last, []string{"200 200", "400", "405", "501"}},
+	{"nothing", "", []string{""}},
+	{"half a request line", "GET / HT", []string{"", "400"}},
+	{"half a head", "GET / HTTP/1.1\r\nHost: x\r\n", []string{"", "400"}},
+	{"half a head behind a request", get("") + "GET /bait HTTP/1.1\r\nHost: x\r\n", []string{"200", "200 400"}},
+}
+
+var requestLines = slices.Concat([]request{
+	{"no version", "GET /\r\nHost: x\r\n\r\n" + bait, refused},
+	{"no target", "GET HTTP/1.1\r\nHost: x\r\n\r\n" + bait, refused},
+	{"empty target", "GET  HTTP/1.1\r\nHost: x\r\n\r\n" + bait, refused},
+	{"relative target", "GET a HTTP/1.1\r\nHost: x\r\n\r\n" + bait, refused},
+	{"authority as a target", "GET x:80 HTTP/1.1\r\nHost: x\r\n\r\n" + bait, refused},
+	{"blank in front", " GET / HTTP/1.1\r\nHost: x\r\n\r\n" + bait, refused},
+	{"two blanks", "GET  / HTTP/1.1\r\nHost: x\r\n\r\n" + bait, refused},
+	{"two blanks before the version", "GET /  HTTP/1.1\r\nHost: x\r\n\r\n" + bait, refused},
+	{"tabs for blanks", "GET\t/\tHTTP/1.1\r\nHost: x\r\n\r\n" + bait, refused},
+	{"blank behind the version", "GET / HTTP/1.1 \r\nHost: x\r\n\r\n" + bait, refused},
+	{"CR behind the version", "GET / HTTP/1.1\r\r\nHost: x\r\n\r\n" + bait, refused},
+	{"bare LF behind the request line", "GET / HTTP/1.1\nHost: x\r\n\r\n" + bait, refused},
+	{"bare LFs", "GET / HTTP/1.1\nHost: x\n\n" + bait, refused},
+	{"bare CRs", "GET / HTTP/1.1\rHost: x\r\r" + bait, refused},
+	{"a handshake of TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n" + bait, refused},
+	{"the preface of HTTP/2 (THREATS 8)", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bait, []string{"400", "505"}},
+},
+	each("method", refused, func(v string) string { return v + " / HTTP/1.1\r\nHost: x\r\n\r\n" + bait },
+		"G@T", "", "GET,", "G\x00T", "G\xc3\x89T", "\"GET\"", "GET:", "\xef\xbb\xbfGET"),
+	each("version", []string{"400", "505"}, func(v string) string { return "GET / " + v + "\r\nHost: x\r\n\r\n" + bait },
+		"HTTP/1.2", "HTTP/2.0", "HTTP/0.9", "HTTP/3.0", "HTTP/1", "HTTP/1.", "HTTP/1.10", "HTTP/1.01", "HTTP/01.1", "HTTP/11", "HTTP/1,1",
+		"http/1.1", "HTTPS/1.1", "HTTP/ 1.1", "HTTP/+1.1", "HTTP/1.1x", "HTTP/\xd9\xa1.1"),
+	each("target (THREATS 7)", refused, func(v string) string { return "GET " + v + " HTTP/1.1\r\nHost: x\r\n\r\n" + bait },
+		"/a b", "/a#/admin", "/#", "#", "/a?b#c", "/a\x00b", "/a\x01b", "/a\tb", "/a\x0bb", "/a\rb", "/a\x1fb", "/a\x7fb", "/%zz", "/%", "/%a"),
+	each("absolute-form", refused, func(v string) string { return "GET " + v + " HTTP/1.1\r\nHost: x\r\n\r\n" + bait },
+		"://x/", "1http://x/", "http://[::1/", "http://x:a/", "http://x\x00/", "http://a%zz/", "http://x y/"),
+)
+
+var fields = slices.Concat([]request{
+	{"values of any printable bytes", get("X-A: \x80\xff \t\"(){}[]<>@,;:\\/?=\r\nX-B:\r\nX-C:x\r\n") + last, both},
+	{"names of punctuation", get("!#$%&'*+-.^_`|~9: x\r\n") + last, both},
+	{"empty field name (THREATS 4)", get(": x\r\n") + bait, refused},
+	{"no colon", get("X-A\r\n") + bait, refused},
+	{"folded first line", "GET / HTTP/1.1\r\n Host: x\r\n\r\n" + bait, refused},
+	{"folded value", get("X-A: a\r\n b\r\n") + bait, refused},
+	{"folded with a tab", get("X-A: a\r\n\tb\r\n") + bait, refused},
+	{"folded to nothing", get("X-A: a\r\n \r\n") + bait, refused},
+	{"bare LF between fields", get("X-A: a\nX-B: b\r\n") + bait, refused},
+	{"bare LF before the body", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\nabc" + bait, refused},
+	{"CR before CRLF", get("X-A: a\r\r\n") + bait, refused},
+	{"unknown expectation", post("Expect: tea\r\nContent-Length: 3\r\n", "abc") + bait, []string{"417"}},
+},
+	each("field name", refused, func(v string) string { return get(v+": x\r\n") + bait },
+		"X-A ", "X-A\t", "X A", "X\tA", "X(A)", "X/A", "X\x00A", "X\x7fA", "X\x80A", "X\xc3\xa4", "\"X\"", "\x0bX", "\rX", "@", "X,A", "Host ", "Content-Length "),
+	each("field value", refused, func(v string) string { return get("X-A: "+v+"\r\n") + bait },
+		"a\x00b", "\x00", "a\rb", "\ra", "a\x01b", "a\x0bb", "a\x1bb", "a\x7fb"),
+)
+
+var hosts = slices.Concat([]request{
+	{"no host", "GET / HTTP/1.1\r\n\r\n" + bait, refused},
+	{"no host beside an absolute target", "GET http://x/ HTTP/1.1\r\n\r\n" + bait, refused},
+	{"two hosts (THREATS 22)", "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n" + bait, refused},
+	{"the same host twice", "GET / HTTP/1.1\r\nHost: x\r\nhost: x\r\n\r\n" + bait, refused},
+	{"two hosts in 1.0", "GET / HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n" + bait, refused},
+	{"empty host", "GET / HTTP/1.1\r\nHost:\r\n\r\n" + last, both},
+	{"blanks around the host", "GET / HTTP/1.1\r\nHost:  \t x \t \r\n\r\n" + last, both},
+	{"bad host beside an absolute target", "GET http://x/ HTTP/1.1\r\nHost: a b\r\n\r\n" + bait, refused},
+},
+	each("host (THREATS 22)", refused, func(v string) string { return "GET / HTTP/1.1\r\nHost: " + v + "\r\n\r\n" + bait },
+		"a b", "a@b", "a/b", "a?b", "a#b", "a\\b", "a\tb", "a\x00b", "a\"b", "<a>", "a^b", "a|b"),
+)
+
+// Every engine has a limit; none may read on for ever or take it all in.
+var tooLarge = []request{
+	{"method of 1 MiB", strings.Repeat("A", 1<<20) + " / HTTP/1.1\r\nHost: x\r\n\r\n" + bait, []string{"400", "414", "431", "501", ""}},
+	{"target of 2 MiB (THREATS 29)", "GET /" + strings.Repeat("a", 2<<20) + " HTTP/1.1\r\nHost: x\r\n\r\n" + bait, noRoom},
+	{"20,000 fields (THREATS 29)", get(manyFields(20_000)) + bait, noRoom},
+	{"a field 20,000 times (THREATS 29)", get(strings.Repeat("X-A: a\r\n", 20_000)) + bait, noRoom},
+	{"field of 1 MiB (THREATS 29)", get("X-A: "+strings.Repeat("a", 1<<20)+"\r\n") + bait, noRoom},
+	{"field name of 1 MiB (THREATS 29)", get(strings.Repeat("a", 1<<20)+": x\r\n") + bait, append(noRoom, "400")},
+	{"blanks of 1 MiB before a value", get("X-A:"+strings.Repeat(" ", 1<<20)+"x\r\n") + bait, noRoom},
+	{"trailer of 4 MiB (THREATS 29)", chunked("0\r\nX-A: "+strings.Repeat("a", 4<<20)+"\r\n\r\n") + bait, []string{"400", "431", ""}},
+	{"20,000 trailers (THREATS 29)", chunked("0\r\n"+manyFields(20_000)+"\r\n") + bait, []string{"400", "431", ""}},
+	{"extension of a chunk of 4 MiB (THREATS 3)", chunked("3;"+strings.Repeat("a", 4<<20)+"\r\nabc\r\n0\r\n\r\n") + bait, []string{"400", ""}},
+}
