@@ -71,6 +71,18 @@ func (c *appConn) say(format string, args ...any) { fmt.Fprintf(c, format, args.
 // tests look at how much there is.
 func (c *appConn) pad(n int64) { io.CopyN(c, endless{}, n) }
 
+// repeat writes text n times, or as often as it is taken, without having all of it
+// in memory.
+func (c *appConn) repeat(text string, n int) {
+	w := bufio.NewWriterSize(c, 32<<10)
+	for range n {
+		if _, err := w.WriteString(text); err != nil {
+			return
+		}
+	}
+	w.Flush()
+}
+
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
