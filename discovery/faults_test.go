@@ -142,7 +142,7 @@ func TestStreamCutInTheMiddleOfABurst(t *testing.T) {
 	}
 }
 
-// With 300 ms an answer, a start costs one inspect and waits for nothing else.
+// With a second an answer, a start costs one inspect and waits for nothing else.
 func TestSlowEngine(t *testing.T) {
 	e := dockertest.New(t)
 	for i := range 30 {
@@ -150,8 +150,8 @@ func TestSlowEngine(t *testing.T) {
 	}
 	w := run(t, e, nil)
 	w.first()
-	e.Delay(dockertest.Inspect, 300*time.Millisecond)
-	e.Delay(dockertest.List, 300*time.Millisecond)
+	e.Delay(dockertest.Inspect, time.Second)
+	e.Delay(dockertest.List, time.Second)
 	e.ResetCalls()
 	began := time.Now()
 	for i := range 8 {
@@ -160,7 +160,7 @@ func TestSlowEngine(t *testing.T) {
 	for i := range 8 {
 		w.state(fmt.Sprintf("new%d", i), spec.Running)
 	}
-	if took := time.Since(began); took > 8*300*time.Millisecond {
+	if took := time.Since(began); took > 8*time.Second {
 		t.Errorf("8 starts took %s, want them inspected in parallel", took)
 	}
 	if calls := e.Calls(); len(calls) != 1 || calls[dockertest.Call{Method: "GET", Endpoint: dockertest.Inspect}] != 8 {
