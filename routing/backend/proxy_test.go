@@ -48,6 +48,7 @@ func newEdge(t testing.TB, addr string, edit ...func(p *Proxy)) *edge {
 	pool.Set(spec.Pool{Endpoints: []spec.Endpoint{{
 		ID: "id", Container: "shop-web-1", StartedAt: time.Unix(1, 0), State: spec.Running, Scheme: "http", Addr: netip.MustParseAddrPort(addr),
 	}}})
+	pool.Enter()
 	e := &edge{proxy: &Proxy{Transport: pool}, done: make(chan exchange.Exchange, 1000)}
 	for _, f := range edit {
 		f(e.proxy)

@@ -113,6 +113,7 @@ func inVirtualTime(t *testing.T, test func(t *testing.T, a *apps, pool func(opti
 			}
 			pools = append(pools, p)
 			p.Set(spec.Pool{Key: "shop/web:80", Endpoints: eps, Options: options, Host: "shop.example"})
+			p.Enter()
 			return p
 		})
 		for _, p := range pools {
@@ -127,9 +128,16 @@ func inVirtualTime(t *testing.T, test func(t *testing.T, a *apps, pool func(opti
 	})
 }
 
-// set replaces the endpoints of p and leaves its options.
-func (p *Pool) set(eps ...spec.Endpoint) {
+// stage replaces the endpoints of p and leaves its options, as a table does that
+// is about to take over.
+func (p *Pool) stage(eps ...spec.Endpoint) {
 	p.Set(spec.Pool{Key: p.key, Endpoints: eps, Options: p.options, Host: p.host})
+}
+
+// set is stage by a table that is live.
+func (p *Pool) set(eps ...spec.Endpoint) {
+	p.stage(eps...)
+	p.Enter()
 }
 
 // in returns e in another state.

@@ -47,6 +47,7 @@ type call struct {
 	hold    time.Duration // how long it may wait for an endpoint
 	holdBy  time.Time     // until when; zero before it waits
 	waited  bool
+	shakes  uint64 // of the pool, when it came
 }
 
 // withoutExchange is how many further endpoints are tried for what has no

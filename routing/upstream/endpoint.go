@@ -327,6 +327,9 @@ func (e *endpoint) listens(pr *probe) bool {
 	if e.probing != pr.ctx {
 		return false
 	}
+	if e.pool.staged && !e.listening {
+		e.enters, e.spec.Standby = true, true // who waits was matched by the table that is still live
+	}
 	e.heard()
 	e.pool.publish()
 	return true

@@ -256,17 +256,20 @@ func TestChecksBeginAndEndWithTheirLabels(t *testing.T) {
 		p := pool(nil, e)
 		pass(time.Second)
 		p.Set(spec.Pool{Key: p.key, Endpoints: []spec.Endpoint{e}, Options: health(t, "health.path=/up", "health.interval=1s", "health.timeout=1s")})
+		p.Enter()
 		pass(10 * time.Second)
 		if n := checks.Load(); n < 9 || n > 12 || states(p) != "web=ready" {
 			t.Errorf("%d checks in 10s, %s; want one a second, and ready", n, states(p))
 		}
 		p.Set(spec.Pool{Key: p.key, Endpoints: []spec.Endpoint{e}})
+		p.Enter()
 		before := checks.Load()
 		pass(10 * time.Second)
 		if n := checks.Load() - before; n > 1 || states(p) != "web=ready" {
 			t.Errorf("%d checks after the label went, %s; want none, and ready", n, states(p))
 		}
 		p.Set(spec.Pool{Key: p.key, Endpoints: []spec.Endpoint{e}, Options: health(t, "health=tcp")})
+		p.Enter()
 		pass(10 * time.Second)
 		if states(p) != "web=ready" {
 			t.Errorf("checked again: %s", states(p))
@@ -315,6 +318,7 @@ func TestGRPCHealth(t *testing.T) {
 			defer s.Close()
 			p := poolOf(t, Config{}, endpointAt("web", l))
 			p.Set(spec.Pool{Key: p.key, Host: "shop.example", Options: health(t, "health=grpc"), Endpoints: []spec.Endpoint{endpointAt("web", l)}})
+			p.Enter()
 			err = p.all[0].healthCheck().run(t.Context())
 			if got := errors.Is(err, nil); got != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
@@ -352,7 +356,7 @@ func TestStandbyGetsNothingUntilItsLabelsHold(t *testing.T) {
 			t.Errorf("%q answered before its labels hold", o.body)
 		}
 		young.Standby = false
-		p.set(young)
+		p.stage(young)
 		if o := ask(p, 0, "GET"); o.err == nil {
 			t.Errorf("%q answered before the table with its labels is live", o.body)
 		}

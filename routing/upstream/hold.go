@@ -48,6 +48,10 @@ func (p *Pool) wait(call *call, busy bool) error {
 	}
 	call.waited = true
 	defer func() { call.heldFor(time.Since(now)) }()
+	if p.shook(call) {
+		p.leave(w) // it was before w stood in the queue
+		return nil
+	}
 	if _, busy := p.view.Load().pick(call.r, nil); p.Ready() && !busy {
 		p.leave(w) // it came before w stood in the queue
 		return nil
@@ -56,10 +60,7 @@ func (p *Pool) wait(call *call, busy bool) error {
 	defer timer.Stop()
 	ctx := call.r.Context()
 	select {
-	case v := <-w.called:
-		if v == shaken && call.mayMove() {
-			return call.move()
-		}
+	case <-w.called:
 		return nil
 	case <-timer.C:
 		p.leave(w)
@@ -137,7 +138,7 @@ func (p *Pool) admit(n int64) {
 	if v.limited {
 		n = min(n, v.free())
 	}
-	p.queue.call(n, called)
+	p.queue.call(n)
 }
 
 // admitBatch lets a batch go on now, and others after it until nobody waits.
@@ -154,5 +155,13 @@ func (p *Pool) admitBatch() {
 }
 
 // Shake sends those who wait back to be matched anew: another table has taken
-// over, or another pool for the same requests is ready.
-func (p *Pool) Shake() { p.queue.call(maxWaiting, shaken) }
+// over, or another pool for the same requests is ready. Those who do not wait yet
+// are sent back when they begin to, or look for another endpoint.
+func (p *Pool) Shake() {
+	p.shakes.Add(1)
+	p.queue.call(maxWaiting)
+}
+
+// shook reports whether Shake was called since call came to the pool, and call
+// may be sent back.
+func (p *Pool) shook(call *call) bool { return p.shakes.Load() != call.shakes && call.mayMove() }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -114,7 +115,6 @@ func TestWhoWaitsIsToldWhenNobodyWillCome(t *testing.T) {
 		waiting := askLater(p, 30*time.Second, "GET")
 		pass(time.Second)
 		p.set(gone(spec.Running, "web")) // on no network
-		p.Enter()
 		if o := <-waiting; !errors.As(o.err, new(*Unavailable)) || o.took != time.Second {
 			t.Errorf("got %+v, want Unavailable after 1s", o)
 		}
@@ -212,7 +212,7 @@ func TestTheQueueIsBoundedAndFirstComeFirstServed(t *testing.T) {
 	}
 	q.remove(all[1])
 	again := q.join(true) // had its turn before
-	q.call(2, called)
+	q.call(2)
 	for i, w := range []*waiter{again, all[0]} {
 		select {
 		case <-w.called:
@@ -300,6 +300,71 @@ func TestShakenRequestsAreMatchedAnewIfTheyMay(t *testing.T) {
 		a.name(at1, "web")
 		if o := <-mayNot; o.body != "web" {
 			t.Errorf("got %+v, want an answer of web", o)
+		}
+	})
+}
+
+// The table that is live matched those who wait, perhaps by labels that are not
+// the new container's.
+func TestWhoTurnsReadyIsAskedOnceTheTableIsLive(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, a *apps, pool func(label.Options, ...spec.Endpoint) *Pool) {
+		p := pool(nil, gone(spec.Created, "web"))
+		may := askLater(p, 30*time.Second, "GET", func(_ *http.Request, x *exchange.Exchange) { x.MayMove = true })
+		mayNot := askLater(p, 30*time.Second, "GET")
+		synctest.Wait()
+		a.name(at1, "next")
+		p.stage(endpoint4("next", at1))
+		pass(time.Second)
+		if n := p.Load().Waiting; n != 2 || p.Ready() {
+			t.Errorf("%d wait and the pool is %s, want both to wait", n, states(p))
+		}
+		p.Shake()
+		p.Enter()
+		if o := <-may; o.err != ErrMoved {
+			t.Errorf("got %+v, want ErrMoved", o)
+		}
+		if o := <-mayNot; o.body != "next" {
+			t.Errorf("got %+v, want an answer of next", o)
+		}
+	})
+}
+
+// A request that looks for an endpoint while another table takes over may find
+// one whose labels are not those it was matched by.
+func TestWhoDidNotWaitYetIsShakenToo(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, a *apps, pool func(label.Options, ...spec.Endpoint) *Pool) {
+		p := pool(nil, endpoint4("web", at1))
+		a.run(at1, func(string) string {
+			p.set(endpoint4("web", at1), endpoint4("next", at2))
+			eventuallyReady(p)
+			p.Shake()
+			return ""
+		})
+		a.name(at2, "next")
+		eventuallyReady(p)
+		if o := ask(p, 30*time.Second, "GET", func(_ *http.Request, x *exchange.Exchange) { x.MayMove = true }); o.err != ErrMoved {
+			t.Errorf("got %+v, want ErrMoved", o)
+		}
+		if o := ask(p, 30*time.Second, "GET"); o.body != "next" {
+			t.Errorf("got %+v, want next to answer who may not be moved", o)
+		}
+	})
+}
+
+// Nor is it missed by a request that is about to wait.
+func TestAShakeJustBeforeTheWaitIsNoticed(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, a *apps, pool func(label.Options, ...spec.Endpoint) *Pool) {
+		p := pool(nil, endpoint4("web", at1))
+		r := httptest.NewRequest("GET", "/", nil)
+		x, _, r := exchange.Begin(nil, r)
+		x.Timeouts, x.MayMove = &exchange.Timeouts{Hold: 30 * time.Second}, true
+		c := newCall(r, nil)
+		p.Shake()
+		if err := p.wait(&c, false); err != nil || x.Held != 0 || p.Load().Waiting != 0 {
+			t.Errorf("%v after %v with %d waiting, want no wait", err, x.Held, p.Load().Waiting)
+		}
+		if _, err := p.next(&c); err != ErrMoved {
+			t.Errorf("got %v, want ErrMoved", err)
 		}
 	})
 }

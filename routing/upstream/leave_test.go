@@ -73,6 +73,7 @@ func drainingFinishesWhatItHas(t *testing.T, state string, leave func(e *spec.En
 
 	leave(&e)
 	p.Set(spec.Pool{Endpoints: []spec.Endpoint{e}})
+	p.Enter()
 	if _, _, err := get(t, p, "/"); !errors.As(err, new(*Unavailable)) {
 		t.Errorf("a request while draining: got %v, want Unavailable", err)
 	}
@@ -97,6 +98,7 @@ func drainingFinishesWhatItHas(t *testing.T, state string, leave func(e *spec.En
 
 	e.State, e.Drained = spec.Running, "" // it only reloaded, or the order was taken back
 	p.Set(spec.Pool{Endpoints: []spec.Endpoint{e}})
+	p.Enter()
 	eventually(t, "ready again", p.Ready)
 	if status, _, err := get(t, p, "/"); status != 200 || err != nil {
 		t.Errorf("on the way back: got %d %v", status, err)
@@ -117,12 +119,14 @@ func TestDisconnectAbortsAtOnce(t *testing.T) {
 		"another address": func(e *spec.Endpoint) { e.Addr = netip.MustParseAddrPort(other) },
 	} {
 		p.Set(spec.Pool{Endpoints: []spec.Endpoint{e}})
+		p.Enter()
 		slow := getLater(t, p, "/slow")
 		<-entered
 		left := p.all[0]
 		moved := e
 		change(&moved)
 		p.Set(spec.Pool{Endpoints: []spec.Endpoint{moved}})
+		p.Enter()
 		var broken *BrokenError
 		if got := <-slow; !errors.As(got.err, &broken) && !errors.As(got.err, new(*ConnectError)) {
 			t.Errorf("%s: got %d %v, want it aborted", name, got.status, got.err)
@@ -154,6 +158,7 @@ func TestChangeOfAddressIsNotADisconnect(t *testing.T) {
 		<-entered
 		e.Addr = netip.AddrPortFrom(addrs[0], e.Addr.Port())
 		p.Set(spec.Pool{Endpoints: []spec.Endpoint{e}})
+		p.Enter()
 		<-asked
 		if kept {
 			close(answer)
@@ -183,6 +188,7 @@ func TestLeavingCancelsPendingDials(t *testing.T) {
 		done := getLater(t, p, "/")
 		<-entered
 		p.Set(spec.Pool{Endpoints: change(&e)})
+		p.Enter()
 		if got := <-done; !errors.As(got.err, new(*Unavailable)) {
 			t.Errorf("%s: got %v, want Unavailable", name, got.err)
 		}
@@ -209,6 +215,7 @@ func TestAfterDeath(t *testing.T) {
 			<-arrived
 			died := time.Now()
 			p.Set(spec.Pool{})
+			p.Enter()
 			got := <-done
 			if ok := got.err == nil; ok != tt.ok {
 				t.Errorf("an answer after %v: got %d %v, want success %v", tt.answersAfter, got.status, got.err, tt.ok)
@@ -241,6 +248,7 @@ func TestClosedPoolTakesNothing(t *testing.T) {
 	<-entered
 	p.Close()
 	p.Set(spec.Pool{Endpoints: []spec.Endpoint{endpointAt("web", o)}})
+	p.Enter()
 	if _, _, err := get(t, p, "/"); !errors.As(err, new(*Unavailable)) || p.Ready() {
 		t.Errorf("got %v, ready %v", err, p.Ready())
 	}
@@ -279,9 +287,11 @@ func TestDrainingUnderLoad(t *testing.T) {
 		eps := []spec.Endpoint{a, b}
 		eps[i%2].State = spec.Draining
 		p.Set(spec.Pool{Endpoints: eps})
+		p.Enter()
 		p.Endpoints()
 		eps = []spec.Endpoint{a, b}
 		p.Set(spec.Pool{Endpoints: eps})
+		p.Enter()
 		eventually(t, "both are ready", both)
 	}
 	close(stop)

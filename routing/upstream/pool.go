@@ -56,6 +56,7 @@ type Pool struct {
 	view   atomic.Pointer[view]
 	turns  balance.Turns
 	queue  queue
+	shakes atomic.Uint64
 	budget budget
 
 	mu       sync.Mutex // guards all below, and the state of all endpoints
@@ -67,6 +68,7 @@ type Pool struct {
 	balanced balance.Options // what picker is
 	picker   balance.Picker
 	leftAt   time.Time // when it last lost an endpoint
+	staged   bool      // from Set to Enter
 }
 
 var _ http.RoundTripper = (*Pool)(nil)
@@ -97,8 +99,8 @@ func New(c Config) (*Pool, error) {
 
 // Set replaces the endpoints and what labels say of them. Those that stay keep
 // their state, connections and counters. When it returns, no endpoint that left
-// or drains gets another request. Endpoints that were on standby and are not any
-// more have to wait for Enter.
+// or drains gets another request. Endpoints that are heard of only then, or were
+// on standby and are not any more, have to wait for Enter.
 func (p *Pool) Set(s spec.Pool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,6 +132,7 @@ func (p *Pool) Set(s spec.Pool) {
 	}
 	p.publish()
 	p.relieve()
+	p.staged = true
 }
 
 // Enter lets endpoints take requests that waited for their labels to hold. It is
@@ -140,6 +143,7 @@ func (p *Pool) Set(s spec.Pool) {
 func (p *Pool) Enter() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.staged = false
 	entered := false
 	for _, e := range p.all {
 		if e.enters {
@@ -151,7 +155,7 @@ func (p *Pool) Enter() {
 	case entered && !p.closed:
 		p.publish()
 	case !p.Ready() && !p.expects(): // any more
-		p.queue.call(maxWaiting, called)
+		p.queue.call(maxWaiting)
 	}
 }
 

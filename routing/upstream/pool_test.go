@@ -116,11 +116,13 @@ func TestNothingForContainersThatCannot(t *testing.T) {
 		e.Reason = "because"
 		tt.spoil(&e)
 		p.Set(spec.Pool{Endpoints: []spec.Endpoint{e}})
+		p.Enter()
 		if got := states(p); got != tt.want || p.Ready() != (tt.want == "web=ready") {
 			t.Errorf("got %s, ready %v; want %s", got, p.Ready(), tt.want)
 		}
 	}
 	p.Set(spec.Pool{})
+	p.Enter()
 	_, _, err := get(t, p, "/")
 	if want := "no endpoint of shop/web:8080/http: it has no containers"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -150,7 +152,9 @@ func TestEndpointsThatStayKeepTheirConnections(t *testing.T) {
 		}
 		e.Reason = fmt.Sprint(i) // something changed
 		p.Set(spec.Pool{Endpoints: []spec.Endpoint{e, endpoint4(fmt.Sprint("web-", i), "10.1.1.1:80")}})
+		p.Enter()
 		p.Set(spec.Pool{Endpoints: []spec.Endpoint{e}})
+		p.Enter()
 	}
 	if got := o.Accepted(); got != 1 {
 		t.Errorf("connections: got %d, want 1", got)
@@ -164,6 +168,7 @@ func TestNewRunIsAnotherEndpoint(t *testing.T) {
 	get(t, p, "/")
 	e.StartedAt = began.Add(time.Second)
 	p.Set(spec.Pool{Endpoints: []spec.Endpoint{e}})
+	p.Enter()
 	get(t, p, "/")
 	if got := o.Accepted(); got != 2 {
 		t.Errorf("connections: got %d, want 2: that of the run before was used again", got)

@@ -104,6 +104,7 @@ func TestLeavingEndsTheProbe(t *testing.T) {
 	p := poolOf(t, Config{Prober: prober}, endpoint4("web", "10.1.1.1:80"))
 	<-entered
 	p.Set(spec.Pool{})
+	p.Enter()
 	<-ended
 }
 
@@ -229,9 +230,11 @@ func TestContradictedEndpointComesBackOnlyWhenConfirmed(t *testing.T) {
 	isDown := func() bool { return p.Endpoints()[0].State == "down" }
 	eventually(t, "down", isDown)
 	p.Set(spec.Pool{Endpoints: []spec.Endpoint{e}}) // a table that does not know better
+	p.Enter()
 	eventually(t, "down again", isDown)
 	running.Store(true)
 	p.Set(spec.Pool{Endpoints: []spec.Endpoint{e}})
+	p.Enter()
 	eventually(t, "ready again", p.Ready)
 }
 

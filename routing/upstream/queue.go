@@ -22,18 +22,10 @@ type queue struct {
 
 // waiter is one request in the queue.
 type waiter struct {
-	called     chan word // holds one
+	called     chan struct{} // holds one
 	next, prev *waiter
 	in         bool
 }
-
-// word is what a waiter is told.
-type word uint8
-
-const (
-	called word = iota // it is its turn
-	shaken             // look again whether this is the right queue
-)
 
 // join returns a new waiter at the end, or in front if it had its turn before
 // and got nothing; nil if too many wait.
@@ -44,7 +36,7 @@ func (q *queue) join(front bool) *waiter {
 		q.turnedAway.Add(1)
 		return nil
 	}
-	w := &waiter{called: make(chan word, 1), in: true}
+	w := &waiter{called: make(chan struct{}, 1), in: true}
 	switch {
 	case q.first == nil:
 		q.first, q.last = w, w
@@ -85,14 +77,14 @@ func (q *queue) unlink(w *waiter) bool {
 	return true
 }
 
-// call takes the first n out and tells them what.
-func (q *queue) call(n int64, what word) {
+// call takes the first n out and tells them.
+func (q *queue) call(n int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for ; n > 0 && q.first != nil; n-- {
 		w := q.first
 		q.unlink(w)
-		w.called <- what
+		w.called <- struct{}{}
 	}
 }
 
@@ -113,7 +105,7 @@ func (q *queue) again(d time.Duration, f func()) {
 
 // end calls everybody, and calls nobody later.
 func (q *queue) end() {
-	q.call(maxWaiting, called)
+	q.call(maxWaiting)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.pace != nil {

@@ -372,6 +372,7 @@ func TestWeightsAndDown(t *testing.T) {
 		// Labels of a container that stays do not change; a runtime change of
 		// balance does not lose the turns.
 		p.Set(spec.Pool{Key: p.key, Endpoints: eps, Options: health(t, "balance=least-conn")})
+		p.Enter()
 		if o := ask(p, 0, "GET"); o.status != 200 {
 			t.Errorf("after a change of balance: %+v", o)
 		}

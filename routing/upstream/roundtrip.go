@@ -38,6 +38,7 @@ type Informer interface {
 // RoundTripInform is RoundTrip that tells inform, which may be nil.
 func (p *Pool) RoundTripInform(r *http.Request, inform Informer) (*http.Response, error) {
 	call := newCall(r, inform)
+	call.shakes = p.shakes.Load()
 	defer call.release()
 	resp, err := p.try(&call)
 	if call.x != nil {
@@ -90,6 +91,9 @@ func (p *Pool) try(call *call) (*http.Response, error) {
 func (p *Pool) next(call *call) (*endpoint, error) {
 	for {
 		v := p.view.Load()
+		if p.shook(call) { // after the view was loaded, for what is shaken enters it later
+			return nil, call.move()
+		}
 		behind := v.limited && !call.waited && p.queue.waiting.Load() > 0 // others were first
 		e, busy := v.pick(call.r, call.tried)
 		if e != nil && !behind && e.reserve() {

@@ -54,6 +54,7 @@ func poolOf(t testing.TB, c Config, eps ...spec.Endpoint) *Pool {
 	}
 	t.Cleanup(p.Close)
 	p.Set(spec.Pool{Key: c.Key, Endpoints: eps})
+	p.Enter()
 	return p
 }
 
