@@ -21,9 +21,14 @@ import (
 func TestProxyForwardsNoUpgradeButWebsocket(t *testing.T) {
 	heads := make(chan string, 1)
 	e := newEdge(t, rawApp(t, func(c net.Conn, r *bufio.Reader) {
-		head, _ := conntest.ReadHead(r)
-		heads <- head
-		io.WriteString(c, hello)
+		for {
+			head, err := conntest.ReadHead(r)
+			if err != nil {
+				return
+			}
+			heads <- head
+			io.WriteString(c, hello)
+		}
 	}))
 	const upgrade = "Connection: Upgrade\r\nUpgrade: "
 	for _, head := range []string{
@@ -40,7 +45,7 @@ func TestProxyForwardsNoUpgradeButWebsocket(t *testing.T) {
 			t.Fatal(err)
 		}
 		if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || string(body) != "hello" {
-			t.Errorf("%q: got %d %q, want it answered as plain HTTP", head, resp.StatusCode, body)
+			t.Fatalf("%q: got %d %q, want it answered as plain HTTP", head, resp.StatusCode, body)
 		}
 		if got := strings.ToLower(<-heads); strings.Contains(got, "upgrade") || strings.Contains(got, "http2-settings") {
 			t.Errorf("%q: the endpoint got\n%s", head, got)
