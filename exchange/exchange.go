@@ -59,8 +59,8 @@ type Exchange struct {
 	// Further is how many other endpoints may be tried after the first: of the
 	// route, set with Timeouts.
 	Further int
-	// MayMove: a request that waits for an endpoint may be sent back, to be matched
-	// anew when its route has changed meanwhile.
+	// MayMove: a request that waits for an endpoint, or looks for another, may be
+	// sent back, to be matched anew when its route has changed meanwhile.
 	MayMove bool
 	// Rivalled, with MayMove: it need not wait at all, for its route was ready when
 	// it was matched, and another one that matches the same may be now.

@@ -247,6 +247,9 @@ d: fairlead.canary="1%": gets 0% of app.ex: the canaries before it (shop/b, shop
 		"stable away": {"a a@shop exited\n\thost: app.ex\nb b@shop\n\thost: app.ex\n\tcanary: 10%\n", `
 shop/a standby: shop/b has the same host and path, and serves
 shop/b serving: canary 10% serves the rest: no stable route is ready`},
+		"both away": {"a a@shop exited\n\thost: app.ex\nb b@shop exited\n\thost: app.ex\n", `
+shop/a no-endpoint: a is exited
+shop/b standby: shop/a has the same host and path, and comes first while neither is ready`},
 		"nothing stable": {"a a@shop\n\thost: app.ex\n\tcanary: 60%\nb b@shop\n\thost: app.ex\n\tcanary: 40%\n", `
 shop/a serving: canary 60% serves the rest: no stable route is ready
 shop/b serving: canary gets 40% of clients, by lot; shop/a serves the rest`},

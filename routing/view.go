@@ -85,7 +85,7 @@ func (t *Table) viewOf(r *route) RouteView {
 			if rival := l.rival(group); rival == nil {
 				serves = true
 			} else {
-				standby = cmp.Or(share, rival.spec.ID+" has the same host and path, and serves")
+				standby = cmp.Or(share, rival.spec.ID+" has the same host and path, and "+rival.precedence())
 			}
 		}
 		v.Matches = append(v.Matches, mv)
@@ -105,6 +105,14 @@ func (t *Table) viewOf(r *route) RouteView {
 		v.Reason += "; " + maintained // an order is never out of sight
 	}
 	return v
+}
+
+// precedence says why r gets the requests of another route that matches the same.
+func (r *route) precedence() string {
+	if r.ready() {
+		return "serves"
+	}
+	return "comes first while neither is ready"
 }
 
 // standing says what becomes of requests for r, and why not all is well. held is

@@ -10,10 +10,11 @@ import (
 	"github.com/fairlead/fairlead/spec"
 )
 
-// ErrMoved ends the wait of a request whose route may have changed meanwhile
-// (exchange.Exchange.MayMove): it is to be matched anew. Nothing of it was sent,
-// or it may be sent again; its body is as it was, or in Exchange.Unsent.
-var ErrMoved = errors.New("its route may have changed while it waited")
+// ErrMoved ends the search of a request for an endpoint, or its wait for one, when
+// its route may have changed meanwhile (exchange.Exchange.MayMove): it is to be
+// matched anew. Nothing of it was sent, or it may be sent again; its body is as it
+// was, or in Exchange.Unsent.
+var ErrMoved = errors.New("its route may have changed meanwhile")
 
 const (
 	// leftRecently is how long after its last endpoint left a pool is expected
