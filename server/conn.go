@@ -111,20 +111,28 @@ func (c *tcpConn) ReadFrom(src io.Reader) (total int64, err error) {
 		defer copyBuffers.Put(buf)
 		return io.CopyBuffer(writeOnly{c}, readOnly{src}, buf[:])
 	}
+	total, err = c.sendFile(inner, left)
+	if limited != nil {
+		limited.N -= total
+	}
+	return total, c.stalled(err)
+}
+
+// sendPieces sends left bytes of src, or all there are if left is negative, each
+// piece under a deadline.
+func (c *tcpConn) sendPieces(src io.Reader, left int64) (total int64, err error) {
 	for left != 0 {
 		want := int64(piece)
 		if left > 0 {
 			want = min(want, left)
 		}
 		c.extend()
-		n, err := c.TCPConn.ReadFrom(&io.LimitedReader{R: inner, N: want})
-		total += n
-		if limited != nil {
-			limited.N -= n
+		n, err := c.TCPConn.ReadFrom(&io.LimitedReader{R: src, N: want})
+		if total += n; left > 0 {
 			left -= n
 		}
 		if err != nil || n < want {
-			return total, c.stalled(err)
+			return total, err
 		}
 	}
 	return total, nil
