@@ -38,13 +38,13 @@ type engine struct {
 
 // calls counts engine calls by kind over the life of a Docker.
 type calls struct {
-	ping, version, info, events, list, inspect, networks, services atomic.Uint64
+	ping, version, info, events, list, inspect, networks, services, archive atomic.Uint64
 }
 
 func (c *calls) counts() map[string]uint64 {
 	return map[string]uint64{
 		"ping": c.ping.Load(), "version": c.version.Load(), "info": c.info.Load(), "events": c.events.Load(),
-		"list": c.list.Load(), "inspect": c.inspect.Load(), "networks": c.networks.Load(), "services": c.services.Load(),
+		"list": c.list.Load(), "inspect": c.inspect.Load(), "networks": c.networks.Load(), "services": c.services.Load(), "archive": c.archive.Load(),
 	}
 }
 

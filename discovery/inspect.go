@@ -34,6 +34,7 @@ type facts struct {
 	published   []spec.Published
 	mode        string // network mode
 	places      []place
+	mounts      []spec.Mount  // from an inspect only
 	stopSignal  int           // 0 if unknown
 	stopTimeout time.Duration // or engineDefault
 	launch      string        // what decides whether its app gets the stop signal
@@ -84,6 +85,7 @@ func fromInspect(c container.InspectResponse) (f facts, ok bool) {
 		f.exposed = exposed(c.Config.ExposedPorts)
 	}
 	f.launch = launch(c)
+	f.mounts = mounts(c)
 	if c.NetworkSettings != nil {
 		f.published = published(c.NetworkSettings.Ports)
 		f.places = places(c.NetworkSettings.Networks)

@@ -154,7 +154,7 @@ func (l *loop) self() spec.Self {
 	if o := l.owner(it); o != nil {
 		home = o
 	}
-	s := spec.Self{ID: it.id, Name: it.name, Project: it.project(), HostNet: home.mode == "host"}
+	s := spec.Self{ID: it.id, Name: it.name, Project: it.project(), HostNet: home.mode == "host", Mounts: it.mounts}
 	s.Bridges = s.HostNet && l.bridgesHere()
 	for _, p := range home.places {
 		s.Networks = append(s.Networks, p.network)

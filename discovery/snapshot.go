@@ -88,7 +88,7 @@ func (l *loop) workload(it *item) *spec.Workload {
 		Created: it.created, StartedAt: it.started,
 		State: it.state(l.draining.has(it.id), known), Health: it.health,
 		Exposed: it.exposed, Published: it.published,
-		HostNet: it.mode == "host",
+		HostNet: it.mode == "host", Mounts: it.mounts, MountsUnknown: !it.full,
 	}
 	w.Reason = it.reason(w.State)
 	// Swarm keeps a service's stop_grace_period to itself.

@@ -43,6 +43,22 @@ type Workload struct {
 	// those of that container.
 	NetworkOf string
 	Networks  []Attachment // where it has an address now, by Network
+	Mounts    []Mount      // by At
+	// MountsUnknown: the engine has listed the container, and told no more of it yet.
+	MountsUnknown bool
+}
+
+// A Mount is what lies over a directory (or a file) of a container.
+type Mount struct {
+	At     string // where in the container, absolute and clean
+	Kind   string // "volume", "bind", "tmpfs", or another word of the engine
+	Volume string // name of the volume, "" if it is none
+	// Host is the mounted directory by its path on the engine's host, "" if it has
+	// none there: a tmpfs, a volume of a driver that says nothing.
+	Host string
+	// Sub is the part of the volume that is mounted, "" for all of it; Host ends
+	// with it.
+	Sub string
 }
 
 // Source is where a workload was found.
@@ -123,6 +139,9 @@ type Self struct {
 	Engine   netip.Addr   // of the engine's host, if that is another machine
 	Networks []string     // real names of the networks it is on, sorted
 	Gateways []netip.Addr // gateway addresses of those networks (of all bridges if HostNet), sorted
+	// Mounts are those of the proxy's container, by At. Without a container, and
+	// with HostNet, it sees the paths of the engine's host.
+	Mounts []Mount
 }
 
 // A Snapshot is everything one source knows at one moment.

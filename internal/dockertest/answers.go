@@ -27,6 +27,9 @@ func (e *Engine) answer(w http.ResponseWriter, endpoint, id string) {
 		w.Write([]byte("OK"))
 		return
 	}
+	if endpoint == Inspect {
+		e.archives.lock(id)()
+	}
 	v, err := e.body(endpoint, id)
 	if err != nil {
 		e.refuse(w, err)
@@ -176,7 +179,7 @@ func (e *Engine) inspect(c *Container) container.InspectResponse {
 			HostConfig: &container.HostConfig{NetworkMode: container.NetworkMode(c.mode()),
 				RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyMode(c.Restart)}},
 		},
-		Config: config, NetworkSettings: settings,
+		Config: config, NetworkSettings: settings, Mounts: c.Mounts,
 	}
 }
 

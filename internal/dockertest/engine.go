@@ -34,6 +34,7 @@ const (
 	Inspect  = "inspect"
 	Networks = "networks"
 	Services = "services"
+	Archive  = "archive"
 )
 
 // An Engine serves the API on a unix socket until its test ends. All methods
@@ -41,6 +42,8 @@ const (
 type Engine struct {
 	socket string
 	tcp    string // address, for an Engine on TCP
+
+	archives archives
 
 	mu         sync.Mutex // guards everything below
 	containers map[string]*Container
@@ -316,6 +319,8 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) {
 		e.refuse(w, statusError{400, fmt.Sprintf("client version %s is too old. Minimum supported API version is %s, please upgrade your client to a newer version", version, low)})
 	case endpoint == Events:
 		e.serveEvents(w, r)
+	case endpoint == Archive:
+		e.serveArchive(w, r, id)
 	default:
 		e.answer(w, endpoint, id)
 	}
@@ -334,6 +339,9 @@ func route(path string) (endpoint, id string) {
 	if rest, ok := strings.CutPrefix(path, "/containers/"); ok {
 		if id, ok := strings.CutSuffix(rest, "/json"); ok {
 			return Inspect, id
+		}
+		if id, ok := strings.CutSuffix(rest, "/archive"); ok {
+			return Archive, id
 		}
 	}
 	return "", ""

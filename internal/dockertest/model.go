@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/docker/docker/api/types/container"
 )
 
 // A Container is what a test says of one; the Engine adds the rest.
@@ -25,6 +27,8 @@ type Container struct {
 	Restart     string
 	Health      string    // "starting" with a HEALTHCHECK, "" without
 	Created     time.Time // zero: now
+	Mounts      []container.MountPoint
+	Archive     map[string][]byte // tar streams by path in the container; see Tar
 
 	id       string
 	status   string
