@@ -33,14 +33,18 @@ var arrows = []struct{ from, to, why string }{
 	{"routing", "routing/middleware", "the chain of a route"},
 	{"routing", "routing/backend", "the end of a route"},
 	{"routing", "routing/upstream", "the pools a table names"},
+	{"routing/build", "assets", "what is copied out of containers is one store for all routes"},
 	{"routing/build", "spec", "a kind may look at the route it is built into"},
 	{"routing/middleware", "routing/build", "state, log and secrets of a kind"},
 	{"routing/middleware", "label", "each kind declares its labels"},
 	{"routing/middleware", "spec", "strip has to know what kind of path a route has"},
 	{"routing/backend", "routing/build", "state, log and secrets of a kind"},
 	{"routing/backend", "routing/upstream", "its errors become answers; the pool itself comes as an http.RoundTripper"},
+	{"routing/backend", "assets", "the files of a route"},
+	{"routing/backend", "routing/files", "how files are served"},
 	{"routing/backend", "label", "each kind declares its labels"},
 	{"routing/backend", "spec", "a redirect has to know the expressions of its route"},
+	{"routing/files", "assets", "trees of files, wherever they lie"},
 	{"routing/upstream", "routing/balance", "how an endpoint is picked"},
 	{"routing/balance", "label", "each method is a value of the one label it declares"},
 	{"routing/upstream", "spec", "endpoints are the spec's"},
@@ -48,6 +52,8 @@ var arrows = []struct{ from, to, why string }{
 	{"routing/upstream", "internal/http1", "answers are read by the rules that requests are read by"},
 	{"routing/upstream", "internal/rawsock", "system calls on the sockets of endpoints"},
 	{"routing/backend", "internal/http1", "fields that are lists"},
+
+	{"assets", "internal/statefile", "which copy belongs to which container outlives the process"},
 
 	{"certs", "spec", "which certificate a host gets is decided by its policy"},
 	{"certs", "label", "what is wrong with a certificate is shown as a Problem"},
@@ -108,6 +114,10 @@ var testArrows = []struct{ from, to, why string }{
 	{"server/h1", "server/enginetest", "the same"},
 	{"server/h1", "server", "what enginetest makes engines of"},
 	{"routing/upstream", "routing/upstream/transporttest", "the contract every transport has to pass"},
+	{"routing/files", "internal/servertest", "files are sent by the engines that are used"},
+	{"test/e2e", "routing/files", "files are compared with those of a real nginx"},
+	{"test/e2e", "assets", "the same"},
+	{"test/e2e", "internal/servertest", "the same"},
 	{"routing/backend", "internal/servertest", "proxies are tested behind the engines that are used"},
 }
 

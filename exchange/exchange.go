@@ -45,6 +45,8 @@ type Exchange struct {
 	// Matched is the path prefix that chose the route, "" for an exact path or
 	// an expression.
 	Matched string
+	// Target is the RequestURI as it was matched, before the route rewrote it.
+	Target string
 
 	// What was decided, for the log.
 	Route, Pool, Container, Endpoint string
@@ -203,5 +205,5 @@ func (x *Exchange) Return(r *http.Request, b Bookmark) {
 		r.Body, x.Unsent = io.NopCloser(bytes.NewReader(x.Unsent)), nil
 	}
 	x.Response.hooks = x.Response.hooks[:b.hooks]
-	x.Route, x.Tally, x.Matched, x.Pool, x.Container, x.Endpoint, x.Quiet = "", nil, "", "", "", "", false
+	x.Route, x.Tally, x.Matched, x.Target, x.Pool, x.Container, x.Endpoint, x.Quiet = "", nil, "", "", "", "", "", false
 }

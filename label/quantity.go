@@ -65,6 +65,16 @@ func ParseSize(text string) (int64, error) {
 	return int64(n) * times, nil
 }
 
+// BriefSize writes a number of bytes as ParseSize reads it: 64k, 5g.
+func BriefSize(n int64) string {
+	for _, unit := range []string{"g", "m", "k"} {
+		if of := sizeUnits[unit]; n >= of && n%of == 0 {
+			return strconv.FormatInt(n/of, 10) + unit
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
 // ParsePrefix reads a CIDR or a single address. IPv4 in IPv6 (::ffff:10.0.0.0/104)
 // is IPv4, as client addresses are.
 func ParsePrefix(text string) (netip.Prefix, error) {

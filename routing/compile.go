@@ -230,6 +230,9 @@ func equalRoutes(a, b *spec.Route) bool {
 	if len(x.Options) != len(y.Options) || len(x.Options) > 0 && !reflect.DeepEqual(x.Options, y.Options) {
 		return false
 	}
+	if x.Files != y.Files && (x.Files == nil || y.Files == nil || !reflect.DeepEqual(x.Files, y.Files)) {
+		return false
+	}
 	return x.ID == y.ID && x.Owner == y.Owner && x.Service == y.Service && x.Name == y.Name && x.Container == y.Container &&
 		x.ContainerID == y.ContainerID && x.Origin == y.Origin && x.Vanished == y.Vanished && x.Priority == y.Priority &&
 		x.Maintenance.Equal(y.Maintenance) && x.Pool == y.Pool && x.Canary == y.Canary && x.TLS == y.TLS && x.TLSInDoubt == y.TLSInDoubt && x.PlainHTTP == y.PlainHTTP && x.LastResort == y.LastResort
@@ -240,6 +243,10 @@ func equalRoutes(a, b *spec.Route) bool {
 func sameLabels(a, b *spec.Route) bool {
 	x := *b
 	x.Container, x.ContainerID, x.Created, x.Vanished = a.Container, a.ContainerID, a.Created, a.Vanished
+	if a.Files != nil && b.Files != nil {
+		files := *b.Files
+		files.Runs, x.Files = a.Files.Runs, &files
+	}
 	return equalRoutes(a, &x)
 }
 

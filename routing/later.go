@@ -18,15 +18,12 @@ func laterKinds() []label.Kind {
 	const open, closed = false, true
 
 	add(label.SectionTarget, open, label.Own, "socket", "A unix socket on a volume shared with the app.")
-	add(label.SectionTarget, open, label.Own, "root", "A document root inside the container.")
 	add(label.SectionTarget, open, label.Own, "index-script", "The front controller of a FastCGI app.")
 	add(label.SectionTarget, open, label.AsTarget, "fastcgi", "Further parameters for FastCGI.", "param.*")
 
 	add(label.SectionLoad, open, label.AsTarget, "idle-stop", "Stops a container nobody uses.")
 
 	add(label.SectionURL, open, label.Own, "rewrite", "Rewrites the path by a regular expression.")
-
-	add(label.SectionStatic, open, label.Own, "static", "Files straight out of the container.", "source", "cache", "fallback", "index", "list", "retain")
 
 	add(label.SectionPolicy, open, label.AsPolicy, "security-headers", "A set of protective answer headers.")
 	add(label.SectionPolicy, open, label.AsPolicy, "hsts", "Strict-Transport-Security.")

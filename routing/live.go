@@ -126,7 +126,7 @@ func (t *Table) serve(w http.ResponseWriter, r *http.Request) (again bool) {
 		addSlash(w, r, path, query)
 	default:
 		got.note(x)
-		x.Matched = got.Matched
+		x.Matched, x.Target = got.Matched, r.RequestURI
 		return got.serve(w, r, x, &q)
 	}
 	return false

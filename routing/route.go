@@ -40,6 +40,7 @@ func (c *compiler) route(r *spec.Route, u *unit) *route {
 	if err != nil {
 		out.refuse(b.Prefix+"."+b.Kind, err)
 	}
+	out.files, _ = end.(*backend.Static)
 	handler, problems := middleware.Chain(&b, r.Options, end)
 	out.problems = append(out.problems, problems...)
 	out.handler = handler
@@ -91,9 +92,14 @@ func (r *route) refusal() *spec.Problem {
 	return nil
 }
 
+// observed returns what requests and copies of files have shown to be wrong. It is
+// no property of the labels, and not logged as theirs.
+func (r *route) observed() []spec.Problem {
+	return append(r.hiddenClient(), r.files.Problems()...)
+}
+
 // hiddenClient returns the problem of a condition on addresses that somebody
 // could not fulfil because a published port hides addresses (docs/threats.md 50).
-// It is an observation, not a property of the labels, and not logged as theirs.
 func (r *route) hiddenClient() []spec.Problem {
 	if r.conditions.hidden == nil || !r.conditions.hidden.Load() {
 		return nil

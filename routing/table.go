@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/exchange"
+	"github.com/fairlead/fairlead/routing/backend"
 	"github.com/fairlead/fairlead/routing/build"
 	"github.com/fairlead/fairlead/routing/upstream"
 	"github.com/fairlead/fairlead/spec"
@@ -55,7 +56,8 @@ type unit struct {
 type route struct {
 	spec       *spec.Route
 	handler    http.Handler
-	pool       *upstream.Pool // nil if it answers by itself
+	pool       *upstream.Pool  // nil if it answers by itself
+	files      *backend.Static // that it answers with; nil for none
 	conditions conditions
 	running    bool // a container of its pool runs, ready or not
 	problems   []spec.Problem
@@ -128,7 +130,7 @@ func (t *Table) Problems() []spec.Problem {
 	for _, u := range t.units {
 		all = append(all, u.problems()...)
 		for _, r := range u.routes {
-			all = append(all, r.hiddenClient()...)
+			all = append(all, r.observed()...)
 		}
 	}
 	for _, host := range t.patterns() {

@@ -3,7 +3,9 @@ package routing
 import (
 	"cmp"
 	"fmt"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/fairlead/fairlead/exchange"
@@ -33,8 +35,9 @@ type RouteView struct {
 	Reason    string                   `json:"reason,omitempty"`
 	Pool      string                   `json:"pool,omitempty"`
 	Endpoints []upstream.EndpointState `json:"endpoints,omitempty"`
-	Load      *upstream.Load           `json:"load,omitempty"` // of the pool
-	Count     exchange.Count           `json:"count"`          // of its requests since the route is there
+	Load      *upstream.Load           `json:"load,omitempty"`  // of the pool
+	Files     *backend.FilesView       `json:"files,omitempty"` // that come before the pool
+	Count     exchange.Count           `json:"count"`           // of its requests since the route is there
 	// Maintenance is who has it answer 503: middleware.ByLabel or ByOrder, "" if
 	// nobody. Its State need not tell: a refused route answers 503 anyway.
 	Maintenance string        `json:"maintenance,omitempty"`
@@ -90,6 +93,7 @@ func (t *Table) viewOf(r *route) RouteView {
 		}
 		v.Matches = append(v.Matches, mv)
 	}
+	v.Files = r.files.View()
 	if r.pool != nil {
 		load := r.pool.Load()
 		v.Endpoints, v.Load = r.pool.Endpoints(), &load
@@ -131,6 +135,9 @@ func (r *route) standing(held, serves bool, standby, share string) (state, reaso
 		reason = r.pool.Why()
 		if n := r.pool.Load().Waiting; n > 0 {
 			reason += fmt.Sprintf("; %d requests wait", n)
+		}
+		if r.files != nil {
+			return "serving", "files only: " + reason
 		}
 		return "no-endpoint", reason
 	}
@@ -216,6 +223,9 @@ func (t *Table) Explain(q *Query) Explanation {
 		e.Route = &v
 		e.Problems = t.problemsAbout(q.Host, got.route)
 		e.Answer, e.OK = answerOf(v, got)
+		if got.route.files != nil && !got.Slash && (v.State == "serving" || v.State == "no-endpoint") {
+			e.explainFiles(q, &got)
+		}
 		e.Steps = append(e.Steps, t.explainPlainHTTP(q, &got)...)
 	}
 	return e
@@ -238,6 +248,30 @@ func answerOf(v RouteView, got Result) (string, bool) {
 		return "503 with Retry-After: " + v.Reason, false
 	}
 	return "goes to " + v.Pool, true
+}
+
+// explainFiles says whether a file answers q, or what else becomes of it.
+func (e *Explanation) explainFiles(q *Query, got *Result) {
+	r := &http.Request{Method: q.Method, Host: q.Host, RequestURI: q.Path, Header: q.Header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody}
+	status, h, toApp := got.route.files.Try(r, got.Matched)
+	step := Step{Stage: "file", Route: got.id()}
+	switch {
+	case toApp:
+		step.Outcome = "none answers this, so it is the app's"
+	case status == http.StatusOK:
+		step.Outcome = "found: " + strings.TrimSuffix(h.Get("Content-Type")+", "+h.Get("Cache-Control"), ", ")
+		e.Answer, e.OK = "200: a file of the route "+got.route.spec.ID, true
+	case h.Get("Location") != "":
+		step.Outcome = "a directory"
+		e.Answer, e.OK = strconv.Itoa(status)+": to "+h.Get("Location"), true
+	default:
+		step.Outcome = "none"
+		e.Answer, e.OK = strconv.Itoa(status)+": the route "+got.route.spec.ID+" has no such file", false
+		if status == http.StatusServiceUnavailable {
+			e.Answer = "503 with Retry-After: the files of the route " + got.route.spec.ID + " are not there yet"
+		}
+	}
+	e.Steps = append(e.Steps, step)
 }
 
 // near returns what comes close to a host that has no route, or the paths of

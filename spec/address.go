@@ -14,7 +14,7 @@ import (
 // target fills in where d's requests go. What it cannot find out becomes a
 // problem, and an endpoint that takes no request and says why.
 func (p *Parser) target(c *container, d *draft) {
-	if len(terminals(d.opts, p.cfg.Schema)) > 0 {
+	if len(terminals(d.opts, p.cfg.Schema)) > 0 || p.filesAlone(c, d) {
 		return
 	}
 	w := c.w

@@ -1,7 +1,9 @@
 package spec_test
 
 import (
+	"fmt"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +60,42 @@ func TestRedirectFromIsReadByTheRealRedirect(t *testing.T) {
 	}
 }
 
+// TestStaticIsStrippedByTheRealStrip: what a static route hands to the app goes
+// where its own route would have it go, and nothing else of that is lost.
+func TestStaticIsStrippedByTheRealStrip(t *testing.T) {
+	for strip, want := range map[string]string{"true": "/app", "On": "/app", "/v1": "/v1", "false": "", "": ""} {
+		labels := map[string]string{"host": "a.ex", "path": "/app/, /x", "static": "/static/:/app/staticfiles", "maintenance": "true", "timeout.idle": "5m", "balance": "ip-hash", "hold": "3s", "redirect-from": "b.ex"}
+		if strip != "" {
+			labels["strip"] = strip
+		}
+		u, s := parse(t, labels)
+		if len(u.Routes) != 3 || len(s.Problems()) > 0 {
+			t.Fatalf("%s: got %d routes and %v, want 3 and no problem", strip, len(u.Routes), s.Problems())
+		}
+		main, r := u.Routes[0], u.Routes[1]
+		if r.Origin != "static" || r.Pool != main.Pool || r.Files == nil || main.Files != nil || r.Matches[0].Path.Text != "/static/" {
+			t.Errorf("%s: got %+v, want files before the pool of %+v", strip, r, main)
+		}
+		got := fmt.Sprintf("%+v", r.Options["strip"])
+		if want != "" && !strings.Contains(got, "Prefix:"+strings.TrimRight(want, "/")+"}") || want == "" && strings.Contains(got, "On:true") {
+			t.Errorf("strip=%s: got %s, want %q", strip, got, want)
+		}
+		for kind, o := range main.Options {
+			switch kind {
+			case "host", "path", "static", "redirect-from":
+				if _, ok := r.Options[kind]; ok {
+					t.Errorf("%s: the static route has it too", kind)
+				}
+			case "strip":
+			default:
+				if !reflect.DeepEqual(r.Options[kind], o) {
+					t.Errorf("%s: got %v, want %v as its route has it", kind, r.Options[kind], o)
+				}
+			}
+		}
+	}
+}
+
 // TestOneMistakeOfEachProtectingLabelRefuses: none of them is left out.
 func TestOneMistakeOfEachProtectingLabelRefuses(t *testing.T) {
 	for key, text := range map[string]string{
@@ -69,6 +107,12 @@ func TestOneMistakeOfEachProtectingLabelRefuses(t *testing.T) {
 		if u.Routes[0].Refused == nil {
 			t.Errorf("%s=%q: got an open route and %v, want it refused", key, text, s.Problems())
 		}
+		u, s = parse(t, map[string]string{"host": "a.ex", key: text, "static": "/static/:/app/static"})
+		for _, r := range u.Routes {
+			if len(u.Routes) != 2 || r.Refused == nil || r.LastResort != u.Routes[0].LastResort || r.TLSInDoubt != u.Routes[0].TLSInDoubt {
+				t.Errorf("%s=%q: got %s refused by %v, want its files refused as it is: %v", key, text, r.ID, r.Refused, s.Problems())
+			}
+		}
 	}
 }
 
@@ -76,6 +120,7 @@ func TestOneMistakeOfEachProtectingLabelRefuses(t *testing.T) {
 func TestOneMistakeElsewhereCostsTheLabel(t *testing.T) {
 	for key, text := range map[string]string{
 		"port": "http", "scheme": "spdy", "timeout.connect": "5", "header.request.Host": "x", "redirect": "there", "strip": "maybe", "share": "", "priority": "high",
+		"static": "/static/:app", "static.source": "both", "static.cache": "long", "static.fallback": "none", "static.index": "a/b", "static.list": "maybe", "static.retain": "1y", "root": "/run/secrets",
 		"log": "some", "balance": "best", "compress": "x", "cache": "x", "nonsense": "x", "prot": "1", "network": "nowhere", "redirect-from": "a:1",
 	} {
 		u, s := parse(t, map[string]string{"host": "a.ex", key: text})

@@ -21,7 +21,9 @@ type draft struct {
 	endpoint   Endpoint
 	pool       string // key; "" without a pool
 	targets    []Endpoint
-	ownNetwork bool // a named route that names its network itself
+	ownNetwork bool     // a named route that names its network itself
+	files      *Files   // without their runs, which are those of all containers
+	skip       []string // mounts below the directory of files that are not copied
 	refused    *Problem
 	lastResort bool
 	tlsInDoubt bool
@@ -56,16 +58,19 @@ func (p *Parser) route(c *container, labels label.Labels, name string) {
 	if !exists {
 		return
 	}
+	p.withoutContainer(c, &d)
 	for _, fault := range p.faults(c, &d) {
 		p.refuse(c, &d, fault)
 	}
 	p.target(c, &d)
+	p.ownFiles(c, &d)
 	p.hideHint(c, &d)
 	p.drainHint(c, &d)
 	kept := d
 	kept.settings = nil // read, and not worth its memory
 	c.drafts = append(c.drafts, kept)
 	p.expand(c, d)
+	p.expandStatic(c, d)
 }
 
 // decode reads the settings of d into its options.
@@ -263,6 +268,10 @@ func (p *Parser) faults(c *container, d *draft) (all []Problem) {
 	if url {
 		ends = append(ends, "url")
 	}
+	_, kind, files := d.itself()
+	if files && len(terminals(d.opts, p.cfg.Schema)) > 0 {
+		ends = append(ends, kind)
+	}
 	switch {
 	case len(ends) > 1:
 		all = append(all, Problem{Code: "exclusive", Kind: ends[0], Message: strings.Join(ends, " and ") + " exclude each other"})
@@ -270,7 +279,7 @@ func (p *Parser) faults(c *container, d *draft) (all []Problem) {
 		// The container itself is its only target, whatever becomes of the route.
 		delete(d.opts, "url")
 		all = append(all, Problem{Code: "untrusted-url", Kind: "url", Message: "a container's labels lead to that container only: url belongs in the routes file (--routes)"})
-	case len(ends) == 0 && c.w.Source != FromEngine:
+	case len(ends) == 0 && c.w.Source != FromEngine && !files:
 		all = append(all, Problem{Code: "no-target", Kind: "url", Message: "a route with a host needs a target", Fix: "add url, redirect or respond"})
 	}
 	if host, ok := label.Get[hostOptions](d.opts, "host"); ok {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -27,8 +28,8 @@ var update = flag.Bool("update", false, "rewrite the golden files with what come
 // with its labels below, indented, without the prefix (a line that begins with
 // ! has the whole name). A line "then" ends a snapshot: the containers above it
 // that are not named again below stay. "ready NAME" tells the parser that a
-// container was found ready, "removed NAME" takes one away, "self WORD…" where the proxy is, "config WORD…"
-// how it was started. "drain NAME [TIME]" and "maintenance ROUTE [TIME]" are orders, "undo ID" takes one back.
+// container was found ready, "removed NAME" takes one away, "self WORD…" where the proxy is, "mount WORD…" what
+// it has mounted, "config WORD…" how it was started. "drain NAME [TIME]" and "maintenance ROUTE [TIME]" are orders, "undo ID" takes one back.
 func TestGolden(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.txtar")
 	if len(files) == 0 {
@@ -110,7 +111,7 @@ func play(t *testing.T, in string) Spec {
 		case words[0] == "then":
 			s.parse()
 		case words[0] == "ready":
-			s.parser.Ready(s.by[words[1]].ID)
+			s.parser.Ready(s.by[words[1]].ID, s.by[words[1]].StartedAt)
 		case words[0] == "removed":
 			delete(s.by, words[1])
 		case words[0] == "drain":
@@ -121,6 +122,8 @@ func play(t *testing.T, in string) Spec {
 			s.orders.Drained, s.orders.Maintenance = without(s.orders.Drained, words[1]), without(s.orders.Maintenance, words[1])
 		case words[0] == "self":
 			s.self = s.place(words[1:])
+		case words[0] == "mount":
+			s.self.Mounts = mounts(words[1:]...)
 		case words[0] == "config":
 			s.config(words[1:])
 		default:
@@ -276,6 +279,15 @@ func (s *scene) word(w *Workload, word string) {
 		w.Networks = append(w.Networks, attachment(value))
 	case "stop-timeout":
 		w.StopTimeout, _ = time.ParseDuration(value)
+	case "volume", "bind", "tmpfs":
+		w.Mounts = append(w.Mounts, mounts(word)...)
+		slices.SortFunc(w.Mounts, func(a, b Mount) int { return strings.Compare(a.At, b.At) })
+	case "health":
+		w.Health = Health(slices.Index(healthNames[:], value))
+	case "starts": // again, now
+		w.StartedAt = s.now
+	case "never-started":
+		w.StartedAt = time.Time{}
 	case "ignored-stop": // SIGNAL/DURATION
 		signal, after, _ := strings.Cut(value, "/")
 		w.IgnoredStop.Signal = signal
@@ -285,6 +297,27 @@ func (s *scene) word(w *Workload, word string) {
 	default:
 		s.t.Fatalf("unknown word %q", word)
 	}
+}
+
+// mounts reads volume=NAME[/PART]:AT, bind=HOST:AT and tmpfs=AT.
+func mounts(words ...string) (ms []Mount) {
+	for _, word := range words {
+		kind, value, _ := strings.Cut(word, "=")
+		from, at, ok := strings.Cut(value, ":")
+		m := Mount{Kind: kind, At: at}
+		switch {
+		case !ok:
+			m.At = from
+		case kind == "volume":
+			m.Volume, m.Sub, _ = strings.Cut(from, "/")
+			m.Host = path.Join("/var/lib/docker/volumes", m.Volume, "_data", m.Sub)
+		default:
+			m.Host = from
+		}
+		ms = append(ms, m)
+	}
+	slices.SortFunc(ms, func(a, b Mount) int { return strings.Compare(a.At, b.At) })
+	return ms
 }
 
 func attachment(text string) Attachment {

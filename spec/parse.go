@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fairlead/fairlead/label"
 )
@@ -30,7 +31,7 @@ type Parser struct {
 	last    []*Workload
 	members map[string]map[string]*container // by owner, then id
 	units   []*Unit                          // by owner; never changed, only replaced
-	ready   map[string]bool                  // ids of containers that have been ready
+	ready   map[string]time.Time             // containers that have been ready, by id: the start of the last run in which they were
 	holds   map[string]map[string]generation // by owner and service: whose labels hold
 	dirty   map[string]bool                  // owners to read again
 }
@@ -38,18 +39,21 @@ type Parser struct {
 // NewParser returns a Parser that has seen nothing.
 func NewParser(cfg Config) *Parser {
 	return &Parser{
-		cfg: cfg, control: &none, members: map[string]map[string]*container{}, ready: map[string]bool{}, holds: map[string]map[string]generation{}, dirty: map[string]bool{},
+		cfg: cfg, control: &none, members: map[string]map[string]*container{}, ready: map[string]time.Time{}, holds: map[string]map[string]generation{}, dirty: map[string]bool{},
 	}
 }
 
-// Ready notes that the container was found ready once: from then on its
-// generation's labels may hold. Ids of containers that are not there are ignored.
-func (p *Parser) Ready(id string) {
+// Ready notes that the container was found ready in the run that began at
+// started: from then on its generation's labels may hold, and its files are
+// complete. Ids of containers that are not there are ignored, and what is said
+// of an earlier run than the last.
+func (p *Parser) Ready(id string, started time.Time) {
 	w := workload(p.last, id)
-	if w == nil || p.ready[id] {
+	last, known := p.ready[id]
+	if w == nil || known && !started.After(last) {
 		return
 	}
-	p.ready[id] = true
+	p.ready[id] = started
 	p.dirty[w.Owner()] = true
 }
 

@@ -42,9 +42,12 @@ func apps(n int) Snapshot {
 // depend on the service alone: one generation each, so that nothing of what a
 // Parser remembers shows.
 func randomSnapshot(r *rand.Rand, old Snapshot) Snapshot {
-	values := []string{"a.ex", "b.ex, *.c.ex", "", "x:80", "/api", "off", "true", "80", "~^a", "lan", "5s", "internal", "file:/a.pem", "serve"}
-	keys := []string{"host", "path", "port", "allow", "alow", "enable", "timeout.idle", "route.api.path", "route.api.host", "redirect-from", "url", "pool", "network", "respond", "share", "tls", "tls.client-ca", "route.api.tls", "http"}
+	values := []string{"a.ex", "b.ex, *.c.ex", "", "x:80", "/api", "off", "true", "80", "~^a", "lan", "5s", "internal", "file:/a.pem", "serve", "/site", "/static/:/site, /:/app", "archive", "10%"}
+	keys := []string{"host", "path", "port", "allow", "alow", "enable", "timeout.idle", "route.api.path", "route.api.host", "redirect-from", "url", "pool", "network", "respond", "share", "tls", "tls.client-ca", "route.api.tls", "http", "static", "root", "static.source", "route.api.static", "strip", "canary"}
 	snap := Snapshot{Self: hostSelf()}
+	if r.IntN(4) == 0 {
+		snap.Self.Mounts = mounts("volume=v:/srv/v")
+	}
 	if r.IntN(4) == 0 {
 		snap.Self = Self{ID: "self", Name: "proxy", Networks: []string{"elsewhere"}, Gateways: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, 1})}}
 	}
@@ -61,6 +64,9 @@ func randomSnapshot(r *rand.Rand, old Snapshot) Snapshot {
 		w := app(i)
 		w.Labels, w.State = labels, State(r.IntN(len(stateNames)))
 		w.Service = fmt.Sprint("s", service)
+		if r.IntN(3) == 0 {
+			w.Mounts = mounts("volume=v:/app", "bind=/srv:/site/x")
+		}
 		if w.Project = fmt.Sprint("p", project); project == 0 {
 			w.Project, w.Source = "", Source(service%3)
 		}
@@ -130,10 +136,10 @@ func TestParserForgetsContainersThatLeft(t *testing.T) {
 	snap := apps(50)
 	p.Parse(snap)
 	for _, w := range snap.Workloads {
-		p.Ready(w.ID)
+		p.Ready(w.ID, w.StartedAt)
 	}
-	p.Ready("never-seen")
-	p.Ready("")
+	p.Ready("never-seen", epoch)
+	p.Ready("", epoch)
 	if len(p.ready) != 50 {
 		t.Errorf("got %d containers noted as ready, want the 50 that are there", len(p.ready))
 	}
@@ -170,6 +176,73 @@ func TestGatewaysOfTheHostDoNotHaveEverythingReadAgain(t *testing.T) {
 	kept := p.members["project-app00001"][snap.Workloads[1].ID]
 	if after := p.Parse(snap); !slices.Equal(before.Units, after.Units) || p.members["project-app00001"][snap.Workloads[1].ID] != kept {
 		t.Error("containers were read again because a bridge came or went")
+	}
+}
+
+func TestMountsOfTheProxyDecideWhereFilesAreRead(t *testing.T) {
+	p := NewParser(testConfig())
+	snap := apps(3)
+	snap.Workloads[1].Mounts = mounts("volume=v:/media")
+	snap.Workloads[1].Labels["fairlead.static"] = "/media/:/media"
+	before := p.Parse(snap)
+	snap.Self.Mounts = mounts("volume=v:/srv/v")
+	after := p.Parse(snap)
+	for i, u := range after.Units {
+		if same := u == before.Units[i]; same != (i != 1) {
+			t.Errorf("unit %d: got the same pointer %v, want %v", i, same, i != 1)
+		}
+	}
+	if a := after.Units[1].Routes[1].Files.Areas[0]; a.Kind != Live || a.Path() != "/srv/v" {
+		t.Errorf("got %+v, want it live at /srv/v", a)
+	}
+	kept := p.members["project-app00001"][snap.Workloads[1].ID]
+	snap.Self.Mounts = mounts("volume=v:/srv/v")
+	if p.Parse(snap); p.members["project-app00001"][snap.Workloads[1].ID] != kept {
+		t.Error("containers were read again though the mounts are the same")
+	}
+}
+
+// TestReadyIsOfOneRun: what is heard late of an earlier run says nothing of the
+// files of this one, and takes nothing back.
+func TestReadyIsOfOneRun(t *testing.T) {
+	p := NewParser(testConfig())
+	snap := apps(1)
+	snap.Workloads[0].Labels["fairlead.root"] = "/site"
+	p.Parse(snap)
+	for _, step := range []struct {
+		started time.Time
+		want    bool
+	}{{epoch.Add(-time.Minute), false}, {epoch, true}, {epoch.Add(-time.Minute), true}, {epoch, true}} {
+		p.Ready(snap.Workloads[0].ID, step.started)
+		if got := p.Parse(snap).Units[0].Routes[0].Files.Runs[0].Ready; got != step.want {
+			t.Errorf("after ready in the run of %s: got %v, want %v", step.started, got, step.want)
+		}
+	}
+	next := *snap.Workloads[0]
+	next.StartedAt = epoch.Add(time.Minute)
+	p.Ready(next.ID, next.StartedAt) // it may be heard before the run is seen
+	if p.Parse(snap).Units[0].Routes[0].Files.Runs[0].Ready {
+		t.Error("got the run before the one that is ready counted as ready")
+	}
+	if r := p.Parse(Snapshot{Self: snap.Self, Workloads: []*Workload{&next}}).Units[0].Routes[0].Files.Runs[0]; !r.Ready || !r.StartedAt.Equal(next.StartedAt) {
+		t.Errorf("got %+v, want the new run ready", r)
+	}
+}
+
+func TestItemsTimesHostsAreBounded(t *testing.T) {
+	var hosts, items []string
+	for i := range 40 {
+		hosts = append(hosts, fmt.Sprintf("h%d.ex", i))
+		items = append(items, fmt.Sprintf("/p%d/:/p%d", i, i))
+	}
+	for _, tt := range []struct{ hosts, items, routes int }{{40, 25, 26}, {40, 26, 1}, {1, 32, 33}, {1, 33, 1}} {
+		w := app(1)
+		w.Labels = map[string]string{"fairlead.host": strings.Join(hosts[:tt.hosts], ","), "fairlead.static": strings.Join(items[:tt.items], ",")}
+		u := NewParser(testConfig()).Parse(Snapshot{Self: hostSelf(), Workloads: []*Workload{w}}).Units[0]
+		bad := slices.ContainsFunc(u.Problems, func(q Problem) bool { return q.Code == "out-of-range" && q.Effect == label.Ignored })
+		if len(u.Routes) != tt.routes || bad != (tt.routes == 1) || u.Routes[0].Refused != nil {
+			t.Errorf("%d hosts, %d items: got %d routes and %v, want %d routes", tt.hosts, tt.items, len(u.Routes), u.Problems, tt.routes)
+		}
 	}
 }
 

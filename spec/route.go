@@ -39,7 +39,7 @@ type Route struct {
 	Container string // whose labels hold
 	// ContainerID is that container's: a renamed container keeps what it holds.
 	ContainerID string
-	Origin      string    // "" for labels of its own, else what it was expanded from: "enable", "redirect-from"
+	Origin      string    // "" for labels of its own, else what it was expanded from: "enable", "redirect-from", "static"
 	Created     time.Time // of the service's oldest container
 	Vanished    bool      // all containers of the service are gone
 
@@ -53,6 +53,7 @@ type Route struct {
 	Share      []string // owners that may add routes to its hosts
 
 	Pool    string        // key of the pool, "" if the route answers by itself
+	Files   *Files        // that it answers with, before the pool if there is one; nil for none
 	Canary  Canary        // its share among routes that match the same
 	Options label.Options // what its labels ask for besides, by kind
 	TLS     TLSPolicy

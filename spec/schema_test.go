@@ -22,7 +22,7 @@ type headerSet struct{ Response []string }
 
 type waits struct{ Connect, Idle time.Duration }
 
-type stripped struct{ On bool }
+type stripped struct{ Prefix string }
 
 type kept struct{ N int }
 
@@ -57,7 +57,7 @@ func testSchema() *label.Schema {
 			Value: label.Text(func(o *respondWith) *string { return &o.Text }, nil), Doc: "What.", Example: "200 ok",
 		}),
 		label.Declare(label.Kind{Name: "strip", Section: label.SectionURL, Slot: label.Middleware}, nil, label.Def[stripped]{
-			Value: label.Bool(func(o *stripped) *bool { return &o.On }), Doc: "Whether.", Example: "true",
+			Value: label.Text(func(o *stripped) *string { return &o.Prefix }, nil), Doc: "What.", Example: "true",
 		}),
 		label.Declare(label.Kind{Name: "allow", Section: label.SectionPolicy, Slot: label.Middleware, Inherit: label.AsPolicy, FailClosed: true}, nil, label.Def[allowed]{
 			Value: label.List(func(o *allowed) *[]string { return &o.From }, text), Doc: "Whom.", Example: "lan",
@@ -155,6 +155,9 @@ func showRoute(b *strings.Builder, r *Route) {
 	note(r.TLSInDoubt, "tls in doubt")
 	note(r.PlainHTTP != "", "plain HTTP: %s", r.PlainHTTP)
 	note(r.Vanished, "vanished")
+	if r.Files != nil {
+		showFiles(note, r.Files)
+	}
 	note(r.Maintenance != (Order{}), "under maintenance until %s", r.Maintenance.End("undone"))
 	for _, name := range sortedKinds(r.Options) {
 		note(true, "%s %+v", name, r.Options[name])
@@ -163,6 +166,19 @@ func showRoute(b *strings.Builder, r *Route) {
 		note(true, "refused: %s", r.Refused.Code)
 	}
 	note(r.LastResort, "last resort")
+}
+
+func showFiles(note func(bool, string, ...any), f *Files) {
+	note(true, "files %s → %s, else %s", f.Prefix, f.Dir, f.Fallback)
+	if f.Index != "index.html" || f.List || f.Cache != (FilesCache{}) || f.Retain != 24*time.Hour {
+		note(true, "  index %q, listed %t, cache %+v, retained %s", f.Index, f.List, f.Cache, f.Retain)
+	}
+	for _, a := range f.Areas {
+		note(true, "  %s", strings.TrimSpace(fmt.Sprintf("%s %s %s: %s", a.Below, a.Kind, a.Path(), a.From)))
+	}
+	for _, r := range f.Runs {
+		note(true, "  run of %s: %s %v, ended %t, ready %t", r.Container, r.Dir, r.Skip, r.Ended, r.Ready)
+	}
 }
 
 // sortedKinds names the kinds of o that this package does not show otherwise.

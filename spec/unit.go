@@ -67,12 +67,13 @@ func (p *Parser) service(b *unitBuilder, all []*container, held generation, know
 	for _, d := range speaker.drafts {
 		r := speaker.route(d, oldest(live))
 		r.Vanished = !slices.ContainsFunc(live, isPresent)
+		r.Files = p.filesOf(d, live, g)
 		b.unit.Routes = append(b.unit.Routes, r)
 	}
 	for _, c := range live {
 		if c.code == "routed" && c.labels != g.labels {
 			c = &container{w: c.w, code: "older-generation", problems: c.problems, drafts: c.drafts, labels: c.labels}
-			if c.w.Created.After(g.created) {
+			if c.newer(g) {
 				c.code = newerGeneration
 			}
 		}
@@ -145,10 +146,20 @@ func generations(live []*container) []generation {
 }
 
 // adopted reports whether a container of g has been ready. One without
-// endpoints is ready when it runs.
+// endpoints is ready when it runs; one of files alone when they are complete,
+// whether it runs or has run.
 func (p *Parser) adopted(live []*container, g generation) bool {
 	return slices.ContainsFunc(live, func(c *container) bool {
-		return c.labels == g.labels && (p.ready[c.w.ID] || c.w.State == Running && !slices.ContainsFunc(c.drafts, dialled))
+		_, ready := p.ready[c.w.ID]
+		switch {
+		case c.labels != g.labels:
+			return false
+		case ready || c.hasApp():
+			return ready
+		case slices.ContainsFunc(c.drafts, func(d draft) bool { return d.files != nil }):
+			return c.w.State != Created && p.complete(c)
+		}
+		return c.w.State == Running
 	})
 }
 

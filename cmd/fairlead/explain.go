@@ -106,6 +106,9 @@ func printExplanation(w io.Writer, e *routing.Explanation) {
 	}
 	if e.Route != nil {
 		fmt.Fprintf(w, "route %s, from the labels of %s\n", e.Route.ID, e.Route.Container)
+		for _, line := range filesLines(e.Route.Files) {
+			fmt.Fprintln(w, "  "+line)
+		}
 		for _, p := range e.Route.Endpoints {
 			fmt.Fprintf(w, "  %s", strings.Join(strings.Fields(p.Container+" "+p.Address+" "+p.State), " "))
 			if p.Reason != "" {

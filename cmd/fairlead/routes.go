@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -67,7 +68,7 @@ func (v *routesView) print(w io.Writer) error {
 			if m.Refused {
 				state = "refused"
 			}
-			fmt.Fprintf(tw, "%s%s\t%s\t%s\t%d\t%s\n", m.Host, strings.TrimSuffix(m.Path, "/"), r.ID, state, r.Count.Total(), endpointList(r.Endpoints))
+			fmt.Fprintf(tw, "%s%s\t%s\t%s\t%d\t%s\n", m.Host, strings.TrimSuffix(m.Path, "/"), r.ID, state, r.Count.Total(), cmp.Or(endpointList(r.Endpoints), served(&r)))
 		}
 	}
 	if err := tw.Flush(); err != nil {
@@ -76,6 +77,11 @@ func (v *routesView) print(w io.Writer) error {
 	for _, r := range v.Routes {
 		if r.Reason != "" {
 			fmt.Fprintf(w, "\n%s: %s\n", r.ID, r.Reason)
+		}
+	}
+	for _, r := range v.Routes {
+		for _, line := range filesLines(r.Files) {
+			fmt.Fprintf(w, "\n%s: %s\n", r.ID, line)
 		}
 	}
 	v.printEndpoints(w)
@@ -124,6 +130,14 @@ func (v *routesView) printOrders(w io.Writer) {
 			fmt.Fprintf(w, "\n%s: no such route now; once it is back, under maintenance until %s\n", id, v.Orders.Maintenance[id].End("fairlead maintenance "+id+" off"))
 		}
 	}
+}
+
+// served says what a route without endpoints answers with.
+func served(r *routing.RouteView) string {
+	if r.Files != nil {
+		return "files"
+	}
+	return ""
 }
 
 func endpointList(endpoints []upstream.EndpointState) string {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/admin"
+	"github.com/fairlead/fairlead/assets"
 	"github.com/fairlead/fairlead/certs"
 	"github.com/fairlead/fairlead/discovery"
 	"github.com/fairlead/fairlead/exchange"
@@ -64,6 +65,7 @@ type process struct {
 	readRoutes chan struct{}         // holds one: file is to be read again
 	watch      *watch
 	orders     *orderBook
+	assets     *assets.Store
 	prober     *upstream.Prober
 	certs      *certs.Certificates // nil without an entry point with TLS
 	server     *server.Server
@@ -137,6 +139,7 @@ func (p *process) wireRouting(points []server.EntryPoint) error {
 		Away: func(err error) bool { return errors.Is(err, discovery.ErrAway) },
 	}
 	p.orders = &orderBook{file: statefile.File(filepath.Join(s.dataDir, "control.json")), log: p.log}
+	p.assets = assets.NewStore(assets.Config{Dir: filepath.Join(s.dataDir, "assets"), Fetch: p.fetchFiles, Limits: s.assets, Log: p.log, Now: time.Now})
 	p.watch = &watch{
 		orders: p.orders,
 		parser: spec.NewParser(spec.Config{Schema: schema, Domain: s.domain, Network: s.network, Defaults: defaults, Entries: entryNames(points), Names: s.names()}),
@@ -146,7 +149,7 @@ func (p *process) wireRouting(points []server.EntryPoint) error {
 	}
 	sticky := sync.OnceValue(func() []byte { return stickyKey(s.dataDir, p.log) })
 	p.watch.env = &routing.Env{
-		Build: build.Build{Log: p.log, Prefix: s.labelPrefix, Now: time.Now, DataDir: s.dataDir, SecretsDir: s.secretsDir, Keeper: &build.Keeper{}},
+		Build: build.Build{Log: p.log, Prefix: s.labelPrefix, Now: time.Now, DataDir: s.dataDir, SecretsDir: s.secretsDir, Assets: p.assets, Keeper: &build.Keeper{}},
 		NewPool: func(key string, tls spec.UpstreamTLS, b *build.Build) (*upstream.Pool, error) {
 			return upstream.New(upstream.Config{Key: key, TLS: tls, Secret: b.Secret, StickyKey: sticky(), Prober: p.prober, Log: p.log, Poison: poison})
 		},
@@ -245,6 +248,9 @@ func (p *process) run(ctx context.Context) (err error) {
 	if err := dropPrivileges(imageErr == nil, p.engine.Socket(), s.dataDir, p.log); err != nil {
 		return err
 	}
+	if err := p.assets.Load(); err != nil {
+		p.log.Error().Err(err).Msg("copied files could not be read, they are copied again")
+	}
 	told, tell := context.WithCancel(ctx)
 	defer tell()
 	defer p.onSignals(tell)()
@@ -272,8 +278,9 @@ func (p *process) work(ctx context.Context, ln *admin.Listener) error {
 	behind.Go(func() error { return p.prober.Run(support) })
 	behind.Go(func() error { return p.watch.Run(support) })
 	if p.certs != nil {
-		behind.Go(func() error { return p.runCertificates(support) })
+		behind.Go(func() error { return p.untilTakenOver(support, p.certs.Run) })
 	}
+	behind.Go(func() error { return p.untilTakenOver(support, p.assets.Run) })
 	behind.Go(func() error { return p.engine.Run(support, p.watch.fromEngine) })
 	if ln != nil {
 		group.Go(func() error { defer stop(); return p.adminServer().Serve(ctx, ln) })
@@ -306,9 +313,9 @@ func (p *process) awaitLastLines() {
 	}
 }
 
-// runCertificates orders and renews until ctx ends, or until another process
-// does it.
-func (p *process) runCertificates(ctx context.Context) error {
+// untilTakenOver runs what only one process may do, until ctx ends or another
+// process does it.
+func (p *process) untilTakenOver(ctx context.Context, run func(context.Context) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var group errgroup.Group
@@ -320,7 +327,7 @@ func (p *process) runCertificates(ctx context.Context) error {
 		}
 		return nil
 	})
-	group.Go(func() error { return p.certs.Run(ctx) })
+	group.Go(func() error { return run(ctx) })
 	return group.Wait()
 }
 
@@ -423,12 +430,13 @@ type statusView struct {
 	HTTP1    map[string]h1.Stats `json:"http1,omitempty"` // by entry point
 	LogLost  uint64              `json:"access_log_lines_lost"`
 	Kept     int                 `json:"states_kept"`
+	Assets   assets.Usage        `json:"assets"`
 	Allocs   uint64              `json:"heap_allocs"` // objects since the start
 }
 
 func (p *process) status() statusView {
 	return statusView{
 		PID: os.Getpid(), Version: version, Engine: p.engine.Status(), Requests: p.counters.Snapshot(), Conns: p.server.Stats(), HTTP1: p.engines.stats(),
-		LogLost: p.sink.Dropped(), Kept: p.watch.env.Build.Keeper.Len(), Allocs: heapAllocs(),
+		Assets: p.assets.Usage(), LogLost: p.sink.Dropped(), Kept: p.watch.env.Build.Keeper.Len(), Allocs: heapAllocs(),
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fairlead/fairlead/assets"
 	"github.com/fairlead/fairlead/certs/acme"
 	"github.com/fairlead/fairlead/internal/http1"
 	"github.com/fairlead/fairlead/label"
@@ -54,6 +55,8 @@ type settings struct {
 	maxConnsPerIP             int
 	shutdownTimeout           time.Duration
 	upgradeDrain              time.Duration
+
+	assets assets.Limits
 
 	logLevel, logFormat, accessLog string
 	cpuProfile                     string
@@ -111,6 +114,12 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	durationVar(f, &s.shutdownTimeout, "shutdown-timeout", 30*time.Second, "how long requests may go on after SIGTERM")
 	durationVar(f, &s.upgradeDrain, "upgrade-drain", 10*time.Minute, "how long requests and WebSockets may go on after another process took over")
 
+	sizeVar(f, &s.assets.Total, "assets-max-total", 5<<30, "most bytes kept of files copied out of containers, in --data-dir")
+	sizeVar(f, &s.assets.Copy, "assets-max-copy", 1<<30, "most bytes copied out of one container")
+	sizeVar(f, &s.assets.File, "assets-max-file", 256<<20, "largest file copied")
+	f.IntVar(&s.assets.Entries, "assets-max-entries", 100_000, "most files and directories copied out of one container")
+	durationVar(f, &s.assets.Time, "assets-copy-timeout", 30*time.Second, "longest copy: a container cannot be stopped meanwhile")
+
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", "auto", "json, console, or auto: console on a terminal")
 	f.StringVar(&s.accessLog, "access-log", "stdout", "stdout, off, or a file (opened again on SIGUSR1 and SIGHUP)")
@@ -125,6 +134,26 @@ func (s *settings) flags(f *pflag.FlagSet) {
 func durationVar(f *pflag.FlagSet, to *time.Duration, name string, value time.Duration, usage string) {
 	*to = value
 	f.Var((*duration)(to), name, usage)
+}
+
+// sizeVar declares a flag whose value is written as in a label: 512, 64k, 5g.
+func sizeVar(f *pflag.FlagSet, to *int64, name string, value int64, usage string) {
+	*to = value
+	f.Var((*size)(to), name, usage)
+}
+
+type size int64
+
+func (n *size) String() string { return label.BriefSize(int64(*n)) }
+func (n *size) Type() string   { return "size" }
+
+func (n *size) Set(text string) error {
+	bytes, err := label.ParseSize(text)
+	if err != nil {
+		return fmt.Errorf("%s %w", text, err)
+	}
+	*n = size(bytes)
+	return nil
 }
 
 type duration time.Duration
@@ -304,6 +333,14 @@ func (s *settings) checkLimits() error {
 	for name, d := range map[string]time.Duration{"claim-grace": s.claimGrace, "shutdown-timeout": s.shutdownTimeout, "upgrade-drain": s.upgradeDrain} {
 		if d < 0 {
 			return fmt.Errorf("--%s %s: want 0 or more", name, d)
+		}
+	}
+	for name, n := range map[string]int64{
+		"assets-max-total": s.assets.Total, "assets-max-copy": s.assets.Copy, "assets-max-file": s.assets.File,
+		"assets-max-entries": int64(s.assets.Entries), "assets-copy-timeout": int64(s.assets.Time),
+	} {
+		if n <= 0 {
+			return fmt.Errorf("--%s: want more than 0", name)
 		}
 	}
 	return nil

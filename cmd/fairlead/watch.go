@@ -42,7 +42,7 @@ type watch struct {
 	mu       sync.Mutex // guards what is below
 	engine   *spec.Snapshot
 	routes   *spec.Snapshot  // of the routes file; empty and not nil where there is none
-	newReady []string        // ids of containers found ready since the last turn
+	newReady []spec.Endpoint // runs of containers found ready since the last turn
 	waiting  []chan struct{} // closed after the next turn
 }
 
@@ -50,7 +50,7 @@ func (w *watch) fromEngine(s spec.Snapshot) { w.tell(func() { w.engine = &s }) }
 
 func (w *watch) fromRoutes(s spec.Snapshot) { w.tell(func() { w.routes = &s }) }
 
-func (w *watch) onReady(e spec.Endpoint) { w.tell(func() { w.newReady = append(w.newReady, e.ID) }) }
+func (w *watch) onReady(e spec.Endpoint) { w.tell(func() { w.newReady = append(w.newReady, e) }) }
 
 func (w *watch) tell(note func()) {
 	w.mu.Lock()
@@ -168,8 +168,8 @@ func (w *watch) merged() (snap spec.Snapshot, ok bool, waiting []chan struct{}) 
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	waiting, w.waiting = w.waiting, nil
-	for _, id := range w.newReady {
-		w.parser.Ready(id)
+	for _, e := range w.newReady {
+		w.parser.Ready(e.ID, e.StartedAt)
 	}
 	w.newReady = nil
 	if w.engine == nil || w.routes == nil {

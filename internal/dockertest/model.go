@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
 )
 
 // A Container is what a test says of one; the Engine adds the rest.
@@ -27,7 +28,7 @@ type Container struct {
 	Restart     string
 	Health      string    // "starting" with a HEALTHCHECK, "" without
 	Created     time.Time // zero: now
-	Mounts      []container.MountPoint
+	Mounts      []Mount
 	Archive     map[string][]byte // tar streams by path in the container; see Tar
 
 	id       string
@@ -38,6 +39,22 @@ type Container struct {
 	oom      bool
 	places   map[string]*place // by network name
 }
+
+// A Mount is what lies over a directory of a container: see Bind, Volume and Tmpfs.
+type Mount = container.MountPoint
+
+// Bind mounts a directory of the host.
+func Bind(host, at string) Mount {
+	return Mount{Type: mount.TypeBind, Source: host, Destination: at}
+}
+
+// Volume mounts a volume that lies in a directory of the host.
+func Volume(name, host, at string) Mount {
+	return Mount{Type: mount.TypeVolume, Name: name, Source: host, Destination: at}
+}
+
+// Tmpfs mounts one.
+func Tmpfs(at string) Mount { return Mount{Type: mount.TypeTmpfs, Destination: at} }
 
 type place struct {
 	endpoint string

@@ -50,7 +50,8 @@ func registerForward[T any](f forward[T]) bool {
 func Kinds() []label.Kind { return slices.Clone(kinds) }
 
 // New returns the handler at the end of b's route: what a terminal kind makes,
-// else a forwarder to pool.
+// else a forwarder to pool, with the files of the route before it. Pool is nil
+// for a route that answers by itself.
 func New(b *build.Build, pool http.RoundTripper) (http.Handler, error) {
 	for name, build := range terminals {
 		if o, ok := b.Route.Options[name]; ok {
@@ -58,11 +59,21 @@ func New(b *build.Build, pool http.RoundTripper) (http.Handler, error) {
 			return build(b, o)
 		}
 	}
+	switch {
+	case b.Route.Files == nil:
+		return forwarder(b, pool), nil
+	case pool == nil:
+		return newStatic(b, nil), nil
+	}
+	return newStatic(b, forwarder(b, pool)), nil
+}
+
+func forwarder(b *build.Build, pool http.RoundTripper) *Proxy {
 	p := &Proxy{Transport: pool, Timeouts: defaultTimeouts, Further: defaultRetry}
 	for name, apply := range forwards {
 		if o, ok := b.Route.Options[name]; ok {
 			apply(p, o)
 		}
 	}
-	return p, nil
+	return p
 }

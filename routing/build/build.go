@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/fairlead/fairlead/assets"
 	"github.com/fairlead/fairlead/spec"
 	"github.com/rs/zerolog"
 )
@@ -44,6 +45,8 @@ type Build struct {
 	DataDir string
 	// SecretsDir is the one directory below which labels may name files.
 	SecretsDir string
+	// Assets has what is copied out of containers.
+	Assets *assets.Store
 
 	Keeper *Keeper
 	holds  []holding

@@ -135,8 +135,9 @@ func startOnNetwork(t testing.TB, net string, settings ...string) *proxy {
 }
 
 // composeProxy runs the image with further lines of its service, and of the file
-// behind it: other services first.
-func composeProxy(t testing.TB, addr string, settings []string, service, file string) *proxy {
+// behind its volumes: more of those, other services, then networks. Volumes of the
+// file come last.
+func composeProxy(t testing.TB, addr string, settings []string, service, file string, volumes ...string) *proxy {
 	t.Helper()
 	var env strings.Builder
 	for _, kv := range environment(append([]string{"https=off", "log-format=json"}, settings...)) {
@@ -145,7 +146,7 @@ func composeProxy(t testing.TB, addr string, settings []string, service, file st
 	proj := newProject(t, "proxy", composeFile(t, "compose.yaml", "services:\n  fairlead:\n    image: "+imageFairlead+"\n"+
 		service+"    environment:\n"+env.String()+
 		"    volumes:\n      - "+socketPath()+":/var/run/docker.sock\n      - data:/var/lib/fairlead\n"+
-		file+"volumes:\n  data:\n"))
+		file+"volumes:\n  data:\n"+strings.Join(volumes, "")))
 	proj.do("up", "-d")
 	p := inContainer(t, proj.container("fairlead"), addr)
 	p.project = proj

@@ -59,6 +59,10 @@ func newHandler(cfg config) http.Handler {
 			a.status(w, code)
 			return
 		}
+		if name, ok := strings.CutPrefix(r.URL.Path, "/store/"); ok {
+			a.store(w, r, name)
+			return
+		}
 		a.whoami(w, r)
 	})
 }

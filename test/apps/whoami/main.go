@@ -6,6 +6,8 @@
 // capitals with "_" for "-", because compose files and `docker run -e` are
 // where it is configured. "whoami healthcheck" asks a running whoami in the
 // same container whether it answers; the image's HEALTHCHECK may use it.
+// "whoami wait" listens nowhere and waits until it is told to stop, "whoami
+// end" ends at once: for containers that are nothing but their files.
 package main
 
 import (
@@ -29,19 +31,29 @@ type config struct {
 	startDelay time.Duration // before the first listen: "started" is not "listening"
 	grace      time.Duration // how long running requests may finish after SIGTERM
 	ignoreTerm bool          // behave like an app that does not handle its stop signal
+	files      string        // made before the first listen, see parseMade
+	store      string        // directory of uploads
 }
 
 func main() {
 	log.SetFlags(log.LUTC | log.Ltime | log.Lmicroseconds)
-	if len(os.Args) > 1 && os.Args[1] == "healthcheck" {
-		os.Exit(healthcheck(os.Args[2:]))
+	args, does := os.Args[1:], serve
+	if len(args) > 0 {
+		switch args[0] {
+		case "healthcheck":
+			os.Exit(healthcheck(args[1:]))
+		case "wait":
+			args, does = args[1:], wait
+		case "end":
+			args, does = args[1:], end
+		}
 	}
-	cfg, err := parse(os.Args[1:])
+	cfg, err := parse(args)
 	if err != nil {
 		log.Print(err)
 		os.Exit(2)
 	}
-	if err := serve(cfg); err != nil {
+	if err := does(cfg); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -55,6 +67,8 @@ func parse(args []string) (config, error) {
 	fs.DurationVar(&c.startDelay, "start-delay", 0, "how long to wait before listening")
 	fs.DurationVar(&c.grace, "grace", 10*time.Second, "how long running requests may finish after SIGTERM")
 	fs.BoolVar(&c.ignoreTerm, "ignore-sigterm", false, "ignore SIGTERM")
+	fs.StringVar(&c.files, "files", "", "files to make before listening, one a line: /PATH=TEXT or /PATH:SIZE")
+	fs.StringVar(&c.store, "store", "/app/media", "directory of what is sent to /store/NAME by PUT")
 	var err error
 	fs.VisitAll(func(f *flag.Flag) {
 		name := "WHOAMI_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
@@ -70,23 +84,59 @@ func parse(args []string) (config, error) {
 	return c, fs.Parse(args)
 }
 
-// serve answers until it is told to stop and the running requests have ended.
-func serve(cfg config) error {
+// until returns a context that ends when the app is told to stop.
+func (cfg *config) until() (context.Context, context.CancelFunc) {
 	// PID 1 gets no default action for signals: without a handler it could
 	// not be stopped at all, and with one it decides itself.
-	ctx := context.Background()
 	signal.Ignore(syscall.SIGHUP) // as servers outlive it that read their files again
 	if cfg.ignoreTerm {
 		signal.Ignore(syscall.SIGTERM)
-	} else {
-		var stop context.CancelFunc
-		ctx, stop = signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-		defer stop()
+		return context.WithCancel(context.Background())
 	}
+	return signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+}
+
+// prepare does what comes before an app listens: it takes its time, and makes
+// files at the end of it. Its error is ctx's if that ends.
+func prepare(ctx context.Context, cfg config) error {
 	select {
 	case <-time.After(cfg.startDelay):
 	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return makeAll(cfg.files)
+}
+
+func end(cfg config) error {
+	ctx, stop := cfg.until()
+	defer stop()
+	return orTold(prepare(ctx, cfg))
+}
+
+func wait(cfg config) error {
+	ctx, stop := cfg.until()
+	defer stop()
+	err := prepare(ctx, cfg)
+	if err == nil {
+		<-ctx.Done()
+	}
+	return orTold(err)
+}
+
+// orTold is err without that of being told to stop.
+func orTold(err error) error {
+	if errors.Is(err, context.Canceled) {
 		return nil
+	}
+	return err
+}
+
+// serve answers until it is told to stop and the running requests have ended.
+func serve(cfg config) error {
+	ctx, stop := cfg.until()
+	defer stop()
+	if err := prepare(ctx, cfg); err != nil {
+		return orTold(err)
 	}
 	srv := &http.Server{Handler: newHandler(cfg), ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
