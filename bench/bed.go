@@ -41,6 +41,7 @@ type machine struct {
 	ca        string
 	origin    netip.AddrPort
 	originCmd *exec.Cmd
+	site      string // directory of the files that are served
 }
 
 // A bed is one proxy that runs, with its load beside it.
@@ -85,6 +86,9 @@ func newMachine(proxyCPU int) (*machine, error) {
 	if m.dir, err = os.MkdirTemp(memoryDir(), "fairlead-bench-"); err != nil {
 		return nil, err
 	}
+	if err := m.writeSite(); err != nil {
+		return m, err
+	}
 	if err := m.certificates(); err != nil {
 		return m, err
 	}
@@ -107,6 +111,7 @@ func (m *machine) close() {
 		proc.Stop(m.originCmd, stopTime)
 	}
 	os.RemoveAll(m.dir)
+	os.RemoveAll(m.site)
 }
 
 func (m *machine) startOrigin() error {
@@ -159,7 +164,7 @@ func (m *machine) bring(ctx context.Context, p *peers.Peer, change func(*peers.C
 }
 
 func (m *machine) config(dir string) (peers.Config, error) {
-	c := peers.Config{Dir: dir, Origin: m.origin, Hosts: hosts(10), AccessLog: true, Cert: m.cert, Key: m.key, CA: m.ca}
+	c := peers.Config{Dir: dir, Origin: m.origin, Hosts: hosts(10), AccessLog: true, Site: m.site, Cert: m.cert, Key: m.key, CA: m.ca}
 	for _, addr := range []*netip.AddrPort{&c.Plain, &c.TLS, &c.Admin} {
 		// Held until all are chosen, so that they differ.
 		ln, err := net.Listen("tcp", "127.0.0.1:0")

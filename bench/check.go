@@ -54,6 +54,11 @@ func (b *bed) checkHosts(ctx context.Context) error {
 			}
 		}
 	}
+	if b.peer.ServesFiles {
+		if err := b.checkFiles(ctx); err != nil {
+			return err
+		}
+	}
 	if b.peer.Metrics != "" {
 		if _, err := peers.Get(ctx, http.DefaultClient, "http://"+b.cfg.Admin.String()+b.peer.Metrics); err != nil {
 			return fmt.Errorf("metrics: %w", err)

@@ -71,6 +71,8 @@ func scenarios() []*scenario {
 		{name: "rate", what: "small at " + strconv.Itoa(rate) + " requests a second, 64 connections", drive: atRate},
 		{name: "h2", what: "small over HTTP/2, 10 connections × 32 streams", drive: http2},
 		{name: "handshake", what: "TLS 1.3 handshakes, none resumed", drive: handshake, handshakes: true, plain: true},
+		{name: "static10k", what: "a file of 10 KiB, HTTP/1.1 keep-alive, 64 connections", drive: static10k, few: fileServers},
+		{name: "static1m", what: "a file of 1 MiB, 16 connections", drive: static1m, few: fileServers},
 		{name: "idle", what: "memory of 2,000 idle connections, each after one request", memory: idlePlain},
 		{name: "idletls", what: "the same over TLS", memory: idleTLS},
 		{name: "routes10k", what: "small with 10 hosts and with 10,000", drive: small, plain: true, few: []string{"nginx"}, variants: []variant{

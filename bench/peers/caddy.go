@@ -15,7 +15,7 @@ func caddy() *Peer {
 		Env: func(c Config) []string {
 			return []string{"HOME=" + c.Dir, "XDG_DATA_HOME=" + c.Dir, "XDG_CONFIG_HOME=" + c.Dir}
 		},
-		Metrics: "/metrics",
+		Metrics: "/metrics", ServesFiles: true,
 		Mallocs: prometheusMallocs("/metrics"),
 	}
 }
@@ -54,6 +54,7 @@ func caddyfile(c Config) string {
 	}
 }
 `, c.Admin, c.Plain.Addr(), to, log, c.Origin)
+	fmt.Fprintf(&b, "http://%s:%d {\n\t%s\n\troot * %s\n\tfile_server\n}\n", FilesHost, c.Plain.Port(), log, c.Site)
 	for _, host := range c.Hosts {
 		fmt.Fprintf(&b, "http://%s:%d {\n\timport site\n}\n", host, c.Plain.Port())
 		if !c.TLS.IsValid() {

@@ -20,7 +20,7 @@ func Ours(binary, engine string) *Peer {
 		Name: name, Binary: binary, Version: []string{"version"},
 		Prepare: func(c Config) error { return c.write(map[string]string{"routes.yaml": routesFile(c)}) },
 		Args:    func(c Config) []string { return fairleadArgs(c, engine) },
-		Beside:  noContainers,
+		Beside:  runEngine, ServesFiles: true,
 		Root:    func(c Config) string { return c.path("data/tls/ca/root.pem") },
 		Mallocs: fairleadMallocs,
 	}
@@ -53,16 +53,16 @@ func routesFile(c Config) string {
 	return b.String()
 }
 
-// noContainers is a Docker engine without a container: Fairlead serves nothing
-// before it has read the list of them.
-func noContainers(ctx context.Context, c Config, ready func()) error {
+// runEngine is a Docker engine: Fairlead serves nothing before it has read the list of
+// containers. There is one, which has nothing but files, on a bind mount.
+func runEngine(ctx context.Context, c Config, ready func()) error {
 	ln, err := net.Listen("unix", c.path("engine.sock"))
 	if err != nil {
 		return err
 	}
 	srv := &http.Server{
 		BaseContext: func(net.Listener) context.Context { return ctx },
-		Handler:     http.HandlerFunc(emptyEngine),
+		Handler:     http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answerEngine(c, w, r) }),
 	}
 	defer context.AfterFunc(ctx, func() { srv.Close() })()
 	ready()
@@ -72,7 +72,21 @@ func noContainers(ctx context.Context, c Config, ready func()) error {
 	return nil
 }
 
-func emptyEngine(w http.ResponseWriter, r *http.Request) {
+// filesContainer is the id of the one container.
+const filesContainer = "f11e5f11e5f11e5f11e5f11e5f11e5f11e5f11e5f11e5f11e5f11e5f11e5f11e"
+
+// filesInspect is what the engine says of it. It never ran, as it need not.
+const filesInspect = `{"Id":"` + filesContainer + `","Name":"/files","Created":"2026-01-01T00:00:00Z","State":{"Status":"created","StartedAt":"0001-01-01T00:00:00Z"},
+"HostConfig":{"NetworkMode":"none"},"Mounts":[{"Type":"bind","Source":%q,"Destination":"/site"}],
+"Config":{"Labels":{"fairlead.host":%q,"fairlead.root":"/site"}},"NetworkSettings":{"Networks":{}}}`
+
+const filesListed = `[{"Id":"` + filesContainer + `","Names":["/files"],"Created":1767225600,"State":"created","Status":"Created","Labels":{"fairlead.host":%q,"fairlead.root":"/site"}}]`
+
+// bridge is a network whose gateway is an address of this machine: the proxy then
+// knows that it sees the directories that the engine tells of.
+const bridge = `[{"Name":"bridge","Id":"b1","Driver":"bridge","IPAM":{"Config":[{"Subnet":"127.0.0.0/8","Gateway":"127.0.0.1"}]}}]`
+
+func answerEngine(c Config, w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Api-Version", "1.44")
 	switch path := r.URL.Path; {
@@ -85,8 +99,12 @@ func emptyEngine(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 	case strings.HasSuffix(path, "/info"):
 		fmt.Fprint(w, `{"ID":"bench","Name":"bench","Swarm":{"LocalNodeState":"inactive"}}`)
-	case strings.HasSuffix(path, "/containers/json"), strings.HasSuffix(path, "/networks"):
-		fmt.Fprint(w, `[]`)
+	case strings.HasSuffix(path, "/containers/json"):
+		fmt.Fprintf(w, filesListed, FilesHost)
+	case strings.HasSuffix(path, "/containers/"+filesContainer+"/json"):
+		fmt.Fprintf(w, filesInspect, c.Site, FilesHost)
+	case strings.HasSuffix(path, "/networks"):
+		fmt.Fprint(w, bridge)
 	default:
 		http.Error(w, `{"message":"no such thing"}`, http.StatusNotFound)
 	}

@@ -26,10 +26,14 @@ type Config struct {
 	Origin     netip.AddrPort
 	Hosts      []string
 	AccessLog  bool
+	Site       string // directory that those who serve files have at FilesHost
 	Cert, Key  string // PEM files for all hosts, signed by CA
 	CA         string // PEM file
 	Profile    string // file for a profile of our binary's processor time; "" for none
 }
+
+// FilesHost is the host whose answers are files: plain HTTP alone, no origin.
+const FilesHost = "files.bench.test"
 
 func (c Config) path(name string) string { return filepath.Join(c.Dir, name) }
 
@@ -61,7 +65,8 @@ type Peer struct {
 	LogsToStdout bool
 	// Beside runs beside the proxy until ctx ends, if the proxy needs it. It
 	// calls ready once.
-	Beside func(ctx context.Context, c Config, ready func()) error
+	Beside      func(ctx context.Context, c Config, ready func()) error
+	ServesFiles bool
 	// Root is the authority of its certificates; nil: Config.CA.
 	Root func(Config) string
 	// Metrics is the URL path below Config.Admin where counters can be read;

@@ -2,6 +2,7 @@ package peers
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -123,21 +124,26 @@ func TestAMissingBinaryIsSaid(t *testing.T) {
 	}
 }
 
-func TestOursHasAnEngineWithoutContainers(t *testing.T) {
+func TestOursHasAnEngineWithFilesAlone(t *testing.T) {
 	c := config(t)
+	c.Site = "/srv/the-site"
 	ctx, cancel := context.WithCancel(t.Context())
 	ended, ready := make(chan error, 1), make(chan struct{})
-	go func() { ended <- noContainers(ctx, c, func() { close(ready) }) }()
+	go func() { ended <- runEngine(ctx, c, func() { close(ready) }) }()
 	<-ready
 	for path, want := range map[string]string{
-		"/v1.44/containers/json?all=1": "[]", "/v1.44/networks": "[]", "/_ping": "OK",
+		"/v1.44/containers/json?all=1": FilesHost, "/v1.44/containers/" + filesContainer + "/json": c.Site, "/v1.44/networks": "127.0.0.1", "/_ping": "OK",
 	} {
-		if b, err := Get(ctx, unixClient(c.path("engine.sock")), "http://x"+path); string(b) != want || err != nil {
-			t.Errorf("%s: %q, %v: want %q", path, b, err, want)
+		b, err := Get(ctx, unixClient(c.path("engine.sock")), "http://x"+path)
+		if !strings.Contains(string(b), want) || err != nil {
+			t.Errorf("%s: %q, %v: want %q in it", path, b, err, want)
+		}
+		if path != "/_ping" && !json.Valid(b) {
+			t.Errorf("%s: %q is no JSON", path, b)
 		}
 	}
 	if _, err := Get(ctx, unixClient(c.path("engine.sock")), "http://x/v1.44/containers/a/json"); err == nil {
-		t.Error("a container: want none")
+		t.Error("another container: want none")
 	}
 	cancel()
 	if err := <-ended; err != nil {
