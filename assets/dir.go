@@ -29,16 +29,12 @@ type Dir struct {
 
 var _ Tree = (*Dir)(nil)
 
-// OpenDir returns the tree of the directory at path, which whoever writes into it
-// must not be able to replace: else it is OpenDirBelow's. It touches nothing: the
-// directory is opened when it is first asked for, and then stays open.
-func OpenDir(path string) *Dir { return OpenDirBelow(path, "") }
-
-// OpenDirBelow returns the tree of the directory called below in mount, "" for
-// mount itself. Links that lead to mount are followed wherever they go, those
-// from there to below only inside of mount: its content is the app's, who could
-// have the proxy read its own files by a link to them.
-func OpenDirBelow(mount, below string) *Dir {
+// OpenDir returns the tree of the directory called below in mount, "" for mount
+// itself. Links that lead to mount are followed wherever they go, those from there
+// to below only inside of mount: its content is the app's, who could have the proxy
+// read its own files by a link to them. It touches nothing: the directory is opened
+// when it is first asked for, and then stays open.
+func OpenDir(mount, below string) *Dir {
 	return &Dir{mount: mount, below: below, start: time.Now()}
 }
 

@@ -59,7 +59,7 @@ func TestWhatIsNoFileIsNeverOpened(t *testing.T) {
 	}
 	defer l.Close()
 	opened := opens(t, filepath.Join(root, "pipe"))
-	devices := OpenDir("/dev")
+	devices := OpenDir("/dev", "")
 	defer devices.Close()
 	d := live(t, root)
 	for _, tt := range []struct {
@@ -123,7 +123,7 @@ func TestADirectoryThatIsAPipeDoesNotBlock(t *testing.T) {
 	if err := unix.Mkfifo(filepath.Join(mount, "pipe"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range []*Dir{OpenDir(filepath.Join(mount, "pipe")), OpenDirBelow(mount, "pipe")} {
+	for _, d := range []*Dir{OpenDir(filepath.Join(mount, "pipe"), ""), OpenDir(mount, "pipe")} {
 		if f := d.Fault(); f == nil || !strings.Contains(f.Message, "is not a directory") {
 			t.Errorf("fault is %+v", f)
 		}
@@ -204,7 +204,7 @@ func TestADirectoryThatMayNotBeRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			unprivileged(t, func() {
-				fresh := OpenDir(root)
+				fresh := OpenDir(root, "")
 				defer fresh.Close()
 				for _, d := range []*Dir{d, fresh} {
 					if mode == 0o300 && d != fresh {
@@ -289,7 +289,7 @@ func TestDirectoriesKeepNothingOpen(t *testing.T) {
 	}
 	before := descriptors(t)
 	for range 20 {
-		for _, d := range []*Dir{OpenDir(path), OpenDirBelow(outer, "files"), OpenDirBelow(path, "up"), OpenDirBelow(path, "a")} {
+		for _, d := range []*Dir{OpenDir(path, ""), OpenDir(outer, "files"), OpenDir(path, "up"), OpenDir(path, "a")} {
 			for _, name := range []string{"a", "up", "sub", "sub/b", "l", "pipe", "none", ""} {
 				contentOf(d, name)
 				d.List(name)

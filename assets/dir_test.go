@@ -39,7 +39,7 @@ func put(t testing.TB, dir string, files map[string]string) {
 
 // live returns the tree of path, which is closed at the end of the test.
 func live(t testing.TB, path string) *Dir {
-	d := OpenDir(path)
+	d := OpenDir(path, "")
 	t.Cleanup(func() { d.Close() })
 	return d
 }
@@ -284,7 +284,7 @@ func TestFaultsOfADirectorySayWhatToDo(t *testing.T) {
 		{mount, "../secret", "static-missing", "leads out of MOUNT"},
 		{filepath.Join(outer, "loop"), "", "static-missing", "PATH, as the proxy sees it"},
 	} {
-		d := OpenDirBelow(tt.mount, tt.below)
+		d := OpenDir(tt.mount, tt.below)
 		defer d.Close()
 		want := strings.NewReplacer("PATH", d.Path(), "MOUNT", tt.mount, "UID", fmt.Sprint(os.Geteuid())).Replace(tt.message)
 		f := d.Fault()
@@ -315,7 +315,7 @@ func TestADirectoryBelowAMount(t *testing.T) {
 			"link":                 "-> volume", // the operator's, not the app's
 			"etc/a":                "secret",
 		})
-		d := OpenDirBelow(filepath.Join(outer, "link"), "current")
+		d := OpenDir(filepath.Join(outer, "link"), "current")
 		defer d.Close()
 		has(t, d, "a", "one")
 		if f, err := d.Stat("up"); !errors.Is(err, fs.ErrNotExist) {
@@ -340,7 +340,7 @@ func TestADirectoryBelowAMount(t *testing.T) {
 func TestAClosedDirectoryHasNothing(t *testing.T) {
 	root := t.TempDir()
 	put(t, root, map[string]string{"a": "a"})
-	used, unused := OpenDir(root), OpenDir(root)
+	used, unused := OpenDir(root, ""), OpenDir(root, "")
 	has(t, used, "a", "a")
 	for _, d := range []*Dir{used, unused} {
 		if err := d.Close(); err != nil {
@@ -361,7 +361,7 @@ func TestAClosedDirectoryHasNothing(t *testing.T) {
 }
 
 func TestErrorsOfTheFileSystemAreTold(t *testing.T) {
-	d := OpenDir("x")
+	d := OpenDir("x", "")
 	const errIO = syscall.EIO
 	for _, err := range []error{&fs.PathError{Op: "open", Path: "x", Err: errIO}, errIO} {
 		f := d.failed(err).fault

@@ -173,6 +173,15 @@ func TestVariantsNeedRoom(t *testing.T) {
 		if *calls != 1 || len(b.onDisk()) != 2 {
 			t.Errorf("%d encodings, on disk %v", *calls, b.onDisk())
 		}
+		b.engine.has("b", map[string]string{"b.js": strings.Repeat("y", 2048)})
+		b.want("shop", 0)
+		c = b.want("shop", 0, runOf("b", 2))
+		<-time.After(time.Minute)
+		synctest.Wait()
+		f, _ = c.Stat("b.js")
+		if _, ok := c.Encoded(f, "br"); !ok {
+			t.Error("not compressed although there is room again")
+		}
 	})
 }
 

@@ -64,7 +64,7 @@ func openArea(b *build.Build, from spec.Area) area {
 	a := area{Area: from}
 	switch from.Kind {
 	case spec.Live:
-		a.live = build.Keep(b, build.Global, from.Mount+"\x00"+from.Name, func() *assets.Dir { return assets.OpenDirBelow(from.Mount, from.Name) })
+		a.live = build.Keep(b, build.Global, from.Mount+"\x00"+from.Name, func() *assets.Dir { return assets.OpenDir(from.Mount, from.Name) })
 		a.tree = a.live
 	case spec.Archived:
 		l := build.Keep(b, build.Route, "copy", func() *lease {

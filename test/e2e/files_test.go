@@ -298,3 +298,21 @@ func TestReplicasAreStoredOnce(t *testing.T) {
 		t.Errorf("got %d files in the store, want two and their compressed variants: %v", len(blobs), blobs)
 	}
 }
+
+// On a disk that is full nothing is published by halves, and what was published
+// before is served.
+func TestAFullDiskIsExplained(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "mount", "-t", "tmpfs", "-o", "size=4m", "none", data)
+	t.Cleanup(func() { run(t, "umount", "-l", data) })
+	p := startProcess(t, "data-dir="+data)
+	_, small := runFiles(t, making("/app/static/a.txt=a"))
+	p.file(small, "/static/a.txt", "a")
+	c, large := runFiles(t, making("/app/static/a.txt=a", "/app/static/large.bin:9m"))
+	p.says([]string{"static-store", c.Name, "no space left on device"}, "routes")
+	p.byApp(large, "/static/a.txt")
+	p.file(small, "/static/a.txt", "a")
+}
