@@ -53,7 +53,7 @@ func TestMountsOfAListAreUnknown(t *testing.T) {
 func TestMountsOfTheRequest(t *testing.T) {
 	c := container.InspectResponse{
 		ContainerJSONBase: &container.ContainerJSONBase{HostConfig: &container.HostConfig{
-			Tmpfs: map[string]string{"/app/tmp": "size=1m"},
+			Tmpfs: map[string]string{"/app/tmp": "size=1m", "/app/old": ""},
 			Mounts: []mount.Mount{
 				{Type: mount.TypeVolume, Source: "data", Target: "/app/data", VolumeOptions: &mount.VolumeOptions{Subpath: "public/site"}},
 				{Type: mount.TypeVolume, Source: "nfs", Target: "/app/nfs", VolumeOptions: &mount.VolumeOptions{Subpath: "a"}},
@@ -62,11 +62,13 @@ func TestMountsOfTheRequest(t *testing.T) {
 		Mounts: []container.MountPoint{
 			{Type: mount.TypeVolume, Name: "data", Source: "/volumes/data/_data", Destination: "/app/data"},
 			{Type: mount.TypeVolume, Name: "nfs", Destination: "/app/nfs"},
+			{Type: mount.TypeVolume, Name: "old", Source: "/volumes/old/_data", Destination: "/app/old"}, // of the image, under the tmpfs
 		},
 	}
 	want := []spec.Mount{
 		{At: "/app/data", Kind: "volume", Volume: "data", Host: "/volumes/data/_data/public/site", Sub: "public/site"},
 		{At: "/app/nfs", Kind: "volume", Volume: "nfs", Sub: "a"},
+		{At: "/app/old", Kind: "tmpfs"},
 		{At: "/app/tmp", Kind: "tmpfs"},
 	}
 	if got := mounts(c); !reflect.DeepEqual(got, want) {
@@ -159,5 +161,17 @@ func TestArchiveThatIsCutIsNoEnd(t *testing.T) {
 	defer body.Close()
 	if n, err := io.Copy(io.Discard, body); err == nil {
 		t.Errorf("got %d bytes and no error of a copy that was cut", n)
+	}
+}
+
+// A filter or an old engine without this call answers 404 to everything.
+func TestArchiveOfAnEngineWithoutTheCall(t *testing.T) {
+	e := dockertest.New(t)
+	id := e.Run(dockertest.Container{Name: "web"})
+	w := run(t, e, nil)
+	w.first()
+	e.FailFor(dockertest.Archive, id, 404)
+	if _, err := w.d.Archive(t.Context(), id, "/app"); err == nil || errors.Is(err, ErrNoPath) || errors.Is(err, ErrGone) {
+		t.Errorf("got %v, want neither that the path nor that the container is missing", err)
 	}
 }

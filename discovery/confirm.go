@@ -101,6 +101,19 @@ func (d *Docker) ask(ctx context.Context, id string) (spec.Confirmation, error) 
 	return out, nil
 }
 
+// cause puts the error of a call about one container into our own words.
+func (e *engine) cause(ctx context.Context, err error) error {
+	switch {
+	case cerrdefs.IsNotFound(err):
+		return ErrGone
+	case ctx.Err() != nil || isTimeout(err):
+		return ErrSlow
+	case e.dialed.refused():
+		return ErrAway
+	}
+	return err
+}
+
 // look inspects one container and lets the loop know, which learns this way of
 // what no event told.
 func (d *Docker) look(ctx context.Context, e *engine, id string) (facts, error) {
@@ -112,17 +125,8 @@ func (d *Docker) look(ctx context.Context, e *engine, id string) (facts, error) 
 		default: // the loop is busy; its next list tells as well
 		}
 	}
-	switch {
-	case err == nil:
-	case cerrdefs.IsNotFound(err):
-		err = ErrGone
-	case ctx.Err() != nil || isTimeout(err):
-		err = ErrSlow
-	case e.dialed.refused():
-		err = ErrAway
-	}
 	if err != nil {
-		return facts{}, fmt.Errorf("confirm %s: %w", id, err)
+		return facts{}, fmt.Errorf("confirm %s: %w", id, e.cause(ctx, err))
 	}
 	f, ok := fromInspect(c)
 	if !ok {

@@ -1,9 +1,10 @@
 package discovery
 
 import (
-	"cmp"
+	"maps"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
@@ -11,41 +12,56 @@ import (
 	"github.com/fairlead/fairlead/spec"
 )
 
-// mounts returns what lies over directories of a container, by where.
+// mounts are those of an inspect, by where they are. What the engine always
+// mounts itself (/etc/hosts, /proc, Swarm's secrets) is not among them.
 func mounts(c container.InspectResponse) []spec.Mount {
-	var out []spec.Mount
-	subs := subpaths(c.HostConfig)
-	for _, m := range c.Mounts {
-		at := path.Clean("/" + m.Destination)
-		to := spec.Mount{At: at, Kind: string(m.Type), Host: m.Source}
-		if m.Type == mount.TypeVolume {
-			to.Volume, to.Sub = m.Name, subs[at]
-			if to.Host != "" {
-				to.Host = path.Join(to.Host, to.Sub) // Source is the volume's, whatever part of it is mounted
-			}
+	at := map[string]spec.Mount{}
+	parts := subpaths(c.HostConfig)
+	for _, p := range c.Mounts {
+		m := spec.Mount{At: inContainer(p.Destination), Kind: string(p.Type)}
+		if p.Type == mount.TypeVolume {
+			m.Volume = p.Name
 		}
-		out = append(out, to)
+		if m.Sub = parts[m.At]; p.Source != "" && p.Type != mount.TypeTmpfs {
+			// Source is the whole volume or image, whatever part of it is mounted.
+			m.Host = path.Join(p.Source, m.Sub)
+		}
+		at[m.At] = m
 	}
 	if c.HostConfig != nil {
-		for at := range c.HostConfig.Tmpfs { // of --tmpfs; those of --mount are among the others
-			out = append(out, spec.Mount{At: path.Clean("/" + at), Kind: string(mount.TypeTmpfs)})
+		// Where `--tmpfs` lies on a volume of the image, the engine mounts the tmpfs
+		// and still lists the volume.
+		for p := range c.HostConfig.Tmpfs {
+			p = inContainer(p)
+			at[p] = spec.Mount{At: p, Kind: string(mount.TypeTmpfs)}
 		}
 	}
-	slices.SortFunc(out, func(a, b spec.Mount) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Kind, b.Kind)) })
-	return slices.CompactFunc(out, func(a, b spec.Mount) bool { return a.At == b.At })
+	return slices.SortedFunc(maps.Values(at), func(a, b spec.Mount) int { return strings.Compare(a.At, b.At) })
 }
 
-// subpaths returns the parts of volumes that are mounted instead of all of one
-// (volume-subpath, Docker 26 on), by where. They are in the request alone.
-func subpaths(h *container.HostConfig) map[string]string {
-	out := map[string]string{}
-	if h == nil {
-		return out
+// subpaths are the parts of volumes and images that are mounted instead of the
+// whole, by where they are (engine 26 on). Only what the container was created
+// with tells.
+func subpaths(c *container.HostConfig) map[string]string {
+	if c == nil {
+		return nil
 	}
-	for _, m := range h.Mounts {
-		if m.VolumeOptions != nil && m.VolumeOptions.Subpath != "" {
-			out[path.Clean("/"+m.Target)] = path.Clean("/" + m.VolumeOptions.Subpath)[1:]
+	out := map[string]string{}
+	for _, m := range c.Mounts {
+		sub := ""
+		switch {
+		case m.VolumeOptions != nil && m.VolumeOptions.Subpath != "":
+			sub = m.VolumeOptions.Subpath
+		case m.ImageOptions != nil && m.ImageOptions.Subpath != "":
+			sub = m.ImageOptions.Subpath
+		}
+		// "./a/" is the directory a, "." is all of it.
+		if sub = path.Join("/", sub)[1:]; sub != "" {
+			out[inContainer(m.Target)] = sub
 		}
 	}
 	return out
 }
+
+// inContainer is a path of the container, absolute and clean.
+func inContainer(p string) string { return path.Join("/", p) }
