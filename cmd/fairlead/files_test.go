@@ -153,6 +153,7 @@ func TestFilesOfAMountAreReadLive(t *testing.T) {
 	write("static/a.js", "one")
 	w.run(c, nil)
 	p := w.start()
+	p.await("app.ex", 200, "web ")
 	p.awaitFile("/static/a.js", "one")
 	write("static/a.js", "three")
 	p.awaitFile("/static/a.js", "three")
@@ -173,6 +174,7 @@ func TestMountsThatAreNotSharedAreExplained(t *testing.T) {
 	c.Mounts = []dockertest.Mount{dockertest.Tmpfs("/app/static")}
 	w.run(c, nil)
 	p := w.start()
+	p.await("app.ex", 200, "web ")
 	if got := p.awaitProblem("static-not-shared"); !strings.Contains(got, "/app/static lies on a tmpfs") {
 		t.Errorf("got %q", got)
 	}
