@@ -28,7 +28,7 @@ type AreaView struct {
 // What is counted at most of a directory that is read live, and for how long.
 const (
 	countFiles = 10_000
-	countTime  = 200 * time.Millisecond
+	countTime  = 50 * time.Millisecond
 )
 
 // View returns where the files come from. It reads directories.

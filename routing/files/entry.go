@@ -3,6 +3,7 @@ package files
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -167,13 +168,15 @@ func newAnswer(tree assets.Tree, seen *sight, f assets.File, i int, now time.Tim
 	a := &answer{tree: tree, file: f, young: isYoung(f, now) || isYoung(seen.file, now)}
 	a.kind = []string{seen.media}
 	a.length = []string{strconv.FormatInt(f.Size, 10)}
-	suffix := ""
+	version := f.Version
 	if i >= 0 {
 		a.coding = []string{codings[i].name}
-		suffix = "-" + codings[i].name
+		if suffix := "-" + codings[i].name; !strings.HasSuffix(version, suffix) { // a tree may do so itself
+			version += suffix
+		}
 	}
 	if f.Version != "" {
-		tag := `"` + f.Version + suffix + `"`
+		tag := `"` + version + `"`
 		if a.young {
 			tag = "W/" + tag // a strong one would promise what nobody knows (RFC 9110, 8.8.1)
 		}
