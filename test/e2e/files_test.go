@@ -270,7 +270,7 @@ func TestLabelsThatPointAtWhatMustNotBeServed(t *testing.T) {
 func TestContainersMayGoDuringTheirCopy(t *testing.T) {
 	p := startProcess(t)
 	for range 3 {
-		c, _ := runFiles(t, making("/app/static/large.bin:100m"))
+		c, _ := runFiles(t, making("/app/static/large.bin:200m"))
 		eventually(t, ready, "the copy begins", func() error { return contains(p.cli("routes").Out, "being copied out of "+c.Name) })
 		docker(t, "rm", "-f", c.Name)
 	}
