@@ -3,6 +3,7 @@ package assets
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"runtime"
 	"strings"
 	"sync"
@@ -54,6 +55,28 @@ func TestRequestsWhileCopiesComeAndGo(t *testing.T) {
 	cancel()
 	readers.Wait()
 	b.has1(c, "19.js", kilobyte("19"))
+}
+
+// Pages of a new container name its files at once: what no copy has is still to
+// come as long as one is, and not missing.
+func TestWhatTheNextCopyMayHaveIsNotMissing(t *testing.T) {
+	bubble(t, func(b *bench) {
+		b.engine.has("a", map[string]string{"old.js": "a"})
+		b.set("b", dripping(time.Second, tarOf(map[string]string{"new.js": "b"})))
+		b.start()
+		b.want("shop", time.Hour, runOf("a", 1))
+		unready := runOf("b", 2)
+		unready.Ready = false
+		c := b.want("shop", time.Hour, unready, runOf("a", 1))
+		b.hasNot(c, "new.js", fs.ErrNotExist) // of a container that takes no requests
+		b.want("shop", time.Hour, runOf("b", 2), runOf("a", 1))
+		b.hasNot(c, "new.js", ErrPending)
+		b.has1(c, "old.js", "a")
+		<-time.After(2 * time.Second)
+		synctest.Wait()
+		b.has1(c, "new.js", "b")
+		b.hasNot(c, "none.js", fs.ErrNotExist)
+	})
 }
 
 func TestTheSameWantChangesNothing(t *testing.T) {

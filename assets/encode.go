@@ -26,7 +26,7 @@ const (
 
 // compressible tells whether a file of that name and size is worth the attempt.
 func compressible(name string, size int64) bool {
-	return size > minCompressed && size <= maxCompressed && packs(name)
+	return size > minCompressed && size <= maxCompressed && Compresses(name)
 }
 
 // encode writes src, which has size bytes, to dst, compressed as hard as can be

@@ -101,7 +101,9 @@ func (x *extract) first(head *tar.Header) error {
 	switch head.Typeflag {
 	case tar.TypeDir:
 	case tar.TypeReg:
-		return missing("has %s, which is a file, not a directory", x.run.Dir)
+		f := missing("has %s, which is a file, not a directory", x.run.Dir)
+		f.Fix = "name the directory that it lies in"
+		return f
 	case tar.TypeSymlink:
 		to := head.Linkname
 		if !path.IsAbs(to) {

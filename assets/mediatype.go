@@ -26,8 +26,9 @@ func extension(name string) string {
 	return ""
 }
 
-// packs tells whether files of that name become smaller when they are compressed.
-func packs(name string) bool {
+// Compresses reports whether files of that name become smaller when they are
+// compressed. Of others nobody has compressed ones.
+func Compresses(name string) bool {
 	ext := extension(name)
 	if ext == "svgz" { // is compressed already
 		return false

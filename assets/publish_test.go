@@ -61,7 +61,7 @@ func TestWhyACopyFails(t *testing.T) {
 		message, fix string
 	}{
 		{"missing", func(context.Context) (io.ReadCloser, error) { return nil, fmt.Errorf("ask: %w", fs.ErrNotExist) }, codeMissing, "has no directory /app/static", "correct the path"},
-		{"file", first(tar.Header{Name: "static", Typeflag: tar.TypeReg}), codeMissing, "/app/static, which is a file, not a directory", ""},
+		{"file", first(tar.Header{Name: "static", Typeflag: tar.TypeReg}), codeMissing, "/app/static, which is a file, not a directory", "name the directory that it lies in"},
 		{"link", first(tar.Header{Name: "static", Typeflag: tar.TypeSymlink, Linkname: "../static.v3"}), codeMissing, `is a symbolic link to "../static.v3"`, `name "/static.v3"`},
 		{"absolute link", first(tar.Header{Name: "static", Typeflag: tar.TypeSymlink, Linkname: "/srv/x"}), codeMissing, `is a symbolic link to "/srv/x"`, `name "/srv/x"`},
 		{"device", first(tar.Header{Name: "static", Typeflag: tar.TypeChar}), codeMissing, "which is not a directory", ""},

@@ -216,3 +216,12 @@ func TestShownIsBoundedAndHarmless(t *testing.T) {
 		}
 	}
 }
+
+func TestBriefSizesAreReadAgain(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 512: "512", 1 << 10: "1k", 1536: "1536", 256 << 20: "256m", 5 << 30: "5g", 1<<30 + 1: "1073741825"} {
+		got := BriefSize(n)
+		if back, err := ParseSize(got); got != want || back != n || err != nil {
+			t.Errorf("%d: got %s, read as %d, %v, want %s", n, got, back, err, want)
+		}
+	}
+}

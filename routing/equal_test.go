@@ -59,3 +59,13 @@ func TestEqualRoutesComparesFiles(t *testing.T) {
 		}
 	}
 }
+
+// A deploy changes the runs alone: no request need be matched again for that.
+func TestRunsAreNoLabels(t *testing.T) {
+	a := &spec.Route{Files: &spec.Files{Dir: "/a", Runs: []spec.FilesRun{{ID: "1"}}}}
+	b := &spec.Route{Files: &spec.Files{Dir: "/a", Runs: []spec.FilesRun{{ID: "2"}}}}
+	other := &spec.Route{Files: &spec.Files{Dir: "/b", Runs: a.Files.Runs}}
+	if !sameLabels(a, b) || sameLabels(a, other) || sameLabels(a, &spec.Route{}) {
+		t.Error("want routes with other runs alone to have the same labels, those with another directory or none not")
+	}
+}

@@ -179,6 +179,24 @@ func TestGatewaysOfTheHostDoNotHaveEverythingReadAgain(t *testing.T) {
 	}
 }
 
+// What lies on a mount that nobody has told of yet must not be taken for content
+// of the image, and copied.
+func TestFilesWaitUntilMountsAreKnown(t *testing.T) {
+	snap := apps(1)
+	snap.Workloads[0].Labels["fairlead.static"] = "/media/:/media"
+	for _, tt := range []struct {
+		unknown bool
+		want    AreaKind
+	}{{true, Unshared}, {false, Archived}} {
+		snap.Workloads[0].MountsUnknown = tt.unknown
+		u := NewParser(testConfig()).Parse(snap).Units[0]
+		f := u.Routes[1].Files
+		if f.Areas[0].Kind != tt.want || tt.unknown && len(f.Runs) > 0 || len(u.Problems) > 0 {
+			t.Errorf("unknown %v: got %+v and %v, want %s and no problem", tt.unknown, f, u.Problems, tt.want)
+		}
+	}
+}
+
 func TestMountsOfTheProxyDecideWhereFilesAreRead(t *testing.T) {
 	p := NewParser(testConfig())
 	snap := apps(3)

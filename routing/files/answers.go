@@ -247,7 +247,7 @@ func look(tree assets.Tree, name string) (s sight, err error) {
 		return s, nil
 	}
 	s.kind = regular
-	if s.media = assets.MediaType(name); !compresses(s.media) {
+	if s.media = assets.MediaType(name); !assets.Compresses(name) {
 		return s, nil
 	}
 	s.varies = true

@@ -8,34 +8,6 @@ var codings = [codingCount]struct{ name, extension string }{{"zstd", ".zst"}, {"
 
 const codingCount = 3
 
-// compresses reports whether files of a media type become smaller by compressing
-// them. Of the others no compressed ones are looked for.
-func compresses(media string) bool {
-	media, _, _ = strings.Cut(media, ";")
-	top, sub, _ := strings.Cut(media, "/")
-	switch top {
-	case "image":
-		return strings.HasSuffix(sub, "xml") || sub == "bmp" || sub == "x-ms-bmp" || strings.HasSuffix(sub, "icon")
-	case "audio", "video":
-		return false
-	case "font":
-		return sub != "woff" && sub != "woff2"
-	case "application":
-		return !packed[strings.TrimPrefix(sub, "x-")]
-	}
-	return true
-}
-
-// packed are the subtypes of application that are compressed.
-var packed = map[string]bool{
-	"gzip": true, "zip": true, "zstd": true, "brotli": true, "7z-compressed": true, "rar-compressed": true, "vnd.rar": true, "bzip": true, "bzip2": true, "xz": true,
-	"compressed": true, "compress": true, "java-archive": true, "epub+zip": true, "font-woff": true, "vnd.android.package-archive": true, "xpinstall": true,
-	"vnd.openxmlformats-officedocument.wordprocessingml.document":   true,
-	"vnd.openxmlformats-officedocument.spreadsheetml.sheet":         true,
-	"vnd.openxmlformats-officedocument.presentationml.presentation": true,
-	"vnd.oasis.opendocument.text":                                   true, "vnd.oasis.opendocument.spreadsheet": true, "vnd.oasis.opendocument.presentation": true,
-}
-
 // choose returns the answer for a client whose Accept-Encoding fields are accept:
 // the one it likes best, the smallest kind of those. Without any that it accepts it
 // gets the file as it is (RFC 9110, 12.5.3).
