@@ -30,8 +30,13 @@ type Question struct {
 	Running *Running
 	// Only are the projects that the proxy serves, nil for all.
 	Only []string
-	// Routes are those of the routes file.
-	Routes []*spec.Workload
+	// Routes are those of RoutesFile, as discovery read it.
+	Routes     []*spec.Workload
+	RoutesFile string
+	// Refused are the files that Compose does not read.
+	Refused []Finding
+	// Listens are the ports that the proxy listens on.
+	Listens []int
 }
 
 // Running is what a running proxy knows: a source of its control socket.
@@ -67,7 +72,7 @@ type Route struct {
 	ID      string   `json:"id"`
 	Matches []string `json:"matches"` // host and path
 	To      string   `json:"to"`
-	State   string   `json:"state"` // serves, standby or refused
+	State   string   `json:"state"` // serves, standby, refused, or no-container
 }
 
 // Run answers q.
@@ -76,6 +81,7 @@ func Run(q *Question) *Report {
 	snap := c.snapshot()
 	c.table = c.compile(snap)
 	c.problems()
+	c.refused()
 	for _, p := range q.Projects {
 		c.report.Files = append(c.report.Files, p.Files...)
 		c.report.Disabled = append(c.report.Disabled, p.Disabled...)
@@ -197,16 +203,27 @@ func selfOf(w *spec.Workload) spec.Self {
 	return s
 }
 
+// refused takes over the files of which nothing else is known.
+func (c *checker) refused() {
+	for _, f := range c.q.Refused {
+		if !slices.Contains(c.report.Files, f.At.File) {
+			c.report.Files = append(c.report.Files, f.At.File)
+		}
+	}
+	c.report.Findings = append(c.report.Findings, c.q.Refused...)
+}
+
 // problems takes over what the table says of containers of the files.
 func (c *checker) problems() {
 	for _, p := range c.table.Problems() {
 		s := c.services[p.Container]
-		if s == nil && (c.q.Running != nil || p.Container != "") && !strings.HasPrefix(p.Container, "routes:") {
-			continue // of what runs already
-		}
-		if !ofRun(p.Code) {
+		switch {
+		case ofRun(p.Code):
+		case s != nil:
 			c.add(s, p)
-		}
+		case slices.ContainsFunc(c.q.Routes, func(w *spec.Workload) bool { return w.Name == p.Container }):
+			c.report.Findings = append(c.report.Findings, Finding{Problem: p, At: composefile.Position{File: c.q.RoutesFile}})
+		} // others are of what runs already
 	}
 }
 
@@ -272,7 +289,10 @@ func (c *checker) routes() {
 
 func (c *checker) route(s *composefile.Service, r *routing.RouteView) Route {
 	out := Route{ID: r.ID, To: cmp.Or(r.Pool, "the proxy itself"), State: "serves"}
-	if r.State == "refused" || r.State == "standby" {
+	switch {
+	case s.Replicas == 0:
+		out.State = "no-container"
+	case r.State == "refused" || r.State == "standby":
 		out.State = r.State
 	}
 	for _, m := range r.Matches {
@@ -281,6 +301,9 @@ func (c *checker) route(s *composefile.Service, r *routing.RouteView) Route {
 	_, named := s.Workload.Labels[c.schema.Prefix+".port"]
 	if pool, guess := strings.CutSuffix(out.To, ":80"); guess && !named && !s.PortsKnown && len(s.Workload.Exposed) == 0 {
 		out.To = pool + ", the port that its image exposes"
+	}
+	if pool, none := strings.CutSuffix(out.To, ":0"); none {
+		out.To = pool + ", no port known"
 	}
 	if r.Files != nil {
 		out.To = "files, then " + out.To

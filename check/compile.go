@@ -81,5 +81,5 @@ func Refused(err error) *Finding {
 	if !ok {
 		return nil
 	}
-	return &Finding{At: e.At, Problem: spec.Problem{Code: e.Code, Message: e.Text, Fix: e.Fix, Effect: label.ContainerRefused}}
+	return &Finding{At: e.At, Problem: spec.Problem{Code: e.Code, Message: e.Text, Fix: e.Fix, Effect: label.FileRefused}}
 }

@@ -48,7 +48,7 @@ func (c *checker) key(name string) (route, key string) {
 	return route, key
 }
 
-// value of the label with that key, of the route or of all.
+// label returns the value of the label with that key, of the route or of all.
 func (c *checker) label(s *composefile.Service, route, key string) (string, bool) {
 	for _, name := range []string{c.schema.Prefix + ".route." + route + "." + key, c.schema.Prefix + "." + key} {
 		if v, ok := s.Workload.Labels[name]; ok {
@@ -144,6 +144,11 @@ func (c *checker) together() {
 // those that it listens on.
 func (c *checker) published() {
 	first := map[int]*composefile.Service{}
+	if c.q.Proxy != nil && c.q.Proxy.Workload.HostNet {
+		for _, port := range c.q.Listens {
+			first[port] = c.q.Proxy
+		}
+	}
 	for _, p := range c.q.Projects {
 		for _, s := range p.Services {
 			for _, port := range slices.Sorted(maps.Keys(s.Published)) {
@@ -151,8 +156,12 @@ func (c *checker) published() {
 				if first[port] = s; other == nil || other == s {
 					continue
 				}
+				what := "as " + other.Workload.Name + " does"
+				if other == c.q.Proxy && other.Workload.HostNet {
+					what = "which the proxy, " + other.Workload.Name + ", listens on"
+				}
 				c.hint(s, spec.Problem{
-					Code: "port-taken", Message: fmt.Sprintf("publishes the port %d of the host, as %s does: the second cannot be started", port, other.Workload.Name),
+					Code: "port-taken", Message: fmt.Sprintf("publishes the port %d of the host, %s: the second cannot be started", port, what),
 					Fix: "remove it from  ports:  of one of them; what the proxy serves needs no published port", Effect: label.Unrouted,
 				})
 			}

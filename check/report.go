@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -154,7 +155,7 @@ func (r *Report) sarif(version string) any {
 			result["level"] = "error"
 		}
 		if f.At.File != "" {
-			place := m{"artifactLocation": m{"uri": f.At.File}}
+			place := m{"artifactLocation": m{"uri": filepath.ToSlash(f.At.File)}}
 			if f.At.Line > 0 {
 				region := m{"startLine": f.At.Line}
 				if f.At.Column > 0 {

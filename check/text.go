@@ -80,7 +80,8 @@ func codes(problems []label.Problem) (out string) {
 // 1.1, "" if that means the same.
 func (c *checker) older(l *composefile.Label) string {
 	was := yaml11(l.Raw)
-	if was == l.Text || c.meaning(l.Name, was) == c.meaning(l.Name, l.Text) {
+	expected := was == "False" && strings.EqualFold(l.Raw, "off") // labels read both
+	if was == l.Raw || expected || c.meaning(l.Name, was) == c.meaning(l.Name, l.Text) {
 		return ""
 	}
 	return was

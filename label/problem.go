@@ -32,6 +32,7 @@ const (
 	Refused          Effect = "route refused"
 	ContainerRefused Effect = "container refused"
 	Unrouted         Effect = "no endpoint"   // the route stays and answers 503 for this container
+	FileRefused      Effect = "file refused"  // Compose does not read it
 	Changed          Effect = "value changed" // the container gets another value than its file says
 	Hinted           Effect = "hint"          // nothing: it works, and probably not as meant
 )

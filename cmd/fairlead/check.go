@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/fairlead/fairlead/admin"
@@ -70,7 +71,7 @@ func checkCommand() *cobra.Command {
 var readerFlags = []string{"label-prefix", "domain", "network", "project", "default", "share-host", "internal-names", "acme-directory", "http", "https"}
 
 func (f *checkFlags) run(ctx context.Context, given *pflag.FlagSet, args []string) (*check.Report, error) {
-	q, refused, err := f.load(ctx, args)
+	q, err := f.load(ctx, args)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +79,7 @@ func (f *checkFlags) run(ctx context.Context, given *pflag.FlagSet, args []strin
 	if f.against != "" {
 		s, err = f.running(ctx, q, given)
 	} else {
-		s, err = ofProxy(q.Proxy, given, &refused)
+		s, err = ofProxy(q, given)
 	}
 	if err != nil {
 		return nil, err
@@ -90,27 +91,30 @@ func (f *checkFlags) run(ctx context.Context, given *pflag.FlagSet, args []strin
 	if q.Reader, err = s.reader(routing.Schema(s.labelPrefix), points); err != nil {
 		return nil, err
 	}
-	q.Shares, q.Only = s.shares, s.projects
+	q.Shares, q.Only, q.RoutesFile = s.shares, s.projects, s.routes
+	for _, e := range points {
+		if port, err := strconv.Atoi(portOf(e.Addr)); err == nil {
+			q.Listens = append(q.Listens, port)
+		}
+	}
 	if s.routes != "" {
 		file := discovery.RoutesFile{Path: s.routes, Prefix: s.labelPrefix}
 		if q.Routes, err = file.Load(); err != nil {
 			return nil, err
 		}
 	}
-	r := check.Run(q)
-	r.Findings = append(refused, r.Findings...)
-	return r, nil
+	return check.Run(q), nil
 }
 
-// load reads the projects. refused are those that Compose would refuse.
-func (f *checkFlags) load(ctx context.Context, args []string) (q *check.Question, refused []check.Finding, err error) {
-	q = &check.Question{}
+// load reads the projects.
+func (f *checkFlags) load(ctx context.Context, args []string) (*check.Question, error) {
+	q := &check.Question{}
 	projects := [][]string{f.files}
 	switch {
 	case len(args) > 0 && len(f.files) > 0:
-		return nil, nil, errors.New("either -f FILE, which are merged, or FILE, which are projects of their own")
+		return nil, errors.New("either -f FILE, which are merged, or FILE, which are projects of their own")
 	case len(args) > 0 && f.name != "" && len(args) > 1:
-		return nil, nil, errors.New("--project-name names one project, and there are several")
+		return nil, errors.New("--project-name names one project, and there are several")
 	case len(args) > 0:
 		projects = nil
 		for _, a := range args {
@@ -120,11 +124,11 @@ func (f *checkFlags) load(ctx context.Context, args []string) (q *check.Question
 	for _, files := range projects {
 		p, err := composefile.Load(ctx, composefile.Config{Files: files, Name: f.name, Profiles: f.profiles, EnvFiles: f.envFiles})
 		if finding := check.Refused(err); finding != nil {
-			refused = append(refused, *finding)
+			q.Refused = append(q.Refused, *finding)
 			continue
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		q.Projects = append(q.Projects, p)
 		for _, s := range p.Services {
@@ -133,40 +137,41 @@ func (f *checkFlags) load(ctx context.Context, args []string) (q *check.Question
 			}
 		}
 	}
-	return q, refused, nil
+	return q, nil
 }
 
-// ofProxy returns the settings of the proxy's service, which may be nil, and over
-// them those that were given. What is wrong with the service's own is added to
-// findings.
-func ofProxy(proxy *composefile.Service, given *pflag.FlagSet, findings *[]check.Finding) (*settings, error) {
+// ofProxy returns the settings of the proxy's service, if there is one, and over
+// them those that were given. What is wrong with the service's own is added to q.
+func ofProxy(q *check.Question, given *pflag.FlagSet) (*settings, error) {
 	var s settings
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s.flags(flags)
-	if proxy != nil {
-		wrong := func(err error) {
-			if err != nil {
-				*findings = append(*findings, check.Finding{At: proxy.At, Service: proxy.Name, Problem: spec.Problem{
-					Code: "wrong-setting", Container: proxy.Workload.Name, Message: "the proxy will not start: " + err.Error(), Effect: label.ContainerRefused,
-				}})
-			}
+	if q.Proxy != nil {
+		if err := ofService(flags, q.Proxy); err != nil {
+			q.Refused = append(q.Refused, check.Finding{At: q.Proxy.At, Service: q.Proxy.Name, Problem: spec.Problem{
+				Code: "wrong-setting", Container: q.Proxy.Workload.Name, Message: "the proxy will not start: " + err.Error(), Effect: label.ContainerRefused,
+			}})
 		}
-		flags.Usage = func() {}
-		args := proxy.Command
-		if len(args) > 0 && args[0] == "run" {
-			args = args[1:]
-		}
-		if err := flags.Parse(args); err != nil {
-			wrong(flagError(err))
-		}
-		var env []string
-		for name, value := range proxy.Environment {
-			env = append(env, name+"="+value)
-		}
-		wrong(fromEnv(flags, env))
 		s.routes = "" // it is a file of the container
 	}
 	return &s, overlay(flags, given, &s)
+}
+
+// ofService sets flags as the proxy's service does, by its command and its
+// environment.
+func ofService(flags *pflag.FlagSet, proxy *composefile.Service) error {
+	args := proxy.Command
+	if len(args) > 0 && args[0] == "run" {
+		args = args[1:]
+	}
+	if err := flags.Parse(args); err != nil {
+		return flagError(err)
+	}
+	var env []string
+	for name, value := range proxy.Environment {
+		env = append(env, name+"="+value)
+	}
+	return fromEnv(flags, env)
 }
 
 // overlay puts over flags what the command line was given, and checks the whole.

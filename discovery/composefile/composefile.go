@@ -18,6 +18,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/sirupsen/logrus"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/fairlead/fairlead/spec"
 )
@@ -128,6 +129,11 @@ func Load(ctx context.Context, cfg Config) (*Project, error) {
 	for _, f := range files {
 		if err := s.add(f); err != nil {
 			return nil, err
+		}
+	}
+	for _, f := range s.files {
+		if f.wrong == nil && (f.root == nil || f.root.Kind != yaml.MappingNode) {
+			return nil, &Error{Code: "compose-refused", At: Position{File: f.path, Line: 1}, Text: "this is no compose file: it has no  services:"}
 		}
 	}
 	p, err := s.load(ctx, cfg, files)

@@ -22,7 +22,7 @@ func (s *sources) fault(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return err
 	}
-	e := &Error{Code: "compose-refused", Text: "Compose refuses the file: " + err.Error()}
+	e := &Error{Code: "compose-refused", Text: "Compose refuses the file: " + noise.ReplaceAllString(err.Error(), "")}
 	if len(s.files) > 0 {
 		e.At = Position{File: s.files[0].path}
 	}
@@ -44,6 +44,10 @@ func (s *sources) fault(err error) error {
 	}
 	return e
 }
+
+// noise is what compose-go's messages say of files and lines, which stand before
+// ours.
+var noise = regexp.MustCompile(`^(?:failed to parse \S+: |validating \S+: )|yaml: construct errors: |line \d+: `)
 
 // ofService finds the service that compose-go names.
 var ofService = regexp.MustCompile(`service "([^"]+)"`)
@@ -95,12 +99,16 @@ var lineOf = regexp.MustCompile(`line (\d+)(?:, column (\d+))?`)
 
 // syntax words why f is no YAML.
 func (f *file) syntax() *Error {
-	e := &Error{Code: "yaml", At: Position{File: f.path}, Text: "this is no YAML: " + strings.TrimPrefix(f.wrong.Error(), "yaml: ")}
+	e := &Error{Code: "yaml", At: Position{File: f.path}, Text: "this is no YAML: " + noise.ReplaceAllString(strings.TrimPrefix(f.wrong.Error(), "yaml: "), "")}
 	if m := lineOf.FindStringSubmatch(f.wrong.Error()); m != nil {
 		e.At.Line, _ = strconv.Atoi(m[1])
 		e.At.Column, _ = strconv.Atoi(m[2])
 	}
 	lines := strings.Split(string(f.text), "\n")
+	line := ""
+	if e.At.Line > 0 && e.At.Line <= len(lines) {
+		line = lines[e.At.Line-1]
+	}
 	for i, line := range lines {
 		if m := starred.FindStringSubmatchIndex(line); m != nil {
 			e.At = Position{f.path, i + 1, m[2] + 1}
@@ -109,9 +117,9 @@ func (f *file) syntax() *Error {
 		}
 	}
 	switch {
-	case strings.Contains(e.Text, "tab character"):
-		e.Fix = "indent with blanks"
-	case e.At.Line > 0 && e.At.Line <= len(lines) && valued.MatchString(lines[e.At.Line-1]):
+	case strings.HasPrefix(strings.TrimLeft(line, " "), "\t"):
+		e.say("yaml", "the line begins with a tab, which YAML does not allow", "indent it with blanks")
+	case valued.MatchString(line):
 		e.say("yaml-value", e.Text, "put the value into quotes: YAML has a meaning of its own for  : #  and for values that begin with @ ` % & ! | > { [")
 	}
 	return e
