@@ -219,8 +219,9 @@ func (c *checker) problems() {
 		s := c.services[p.Container]
 		switch {
 		case ofRun(p.Code):
+		case s != nil && p.Code == "port-ambiguous" && c.imageDecides(s):
 		case s != nil:
-			c.add(s, p)
+			c.add(s, c.unsure(p))
 		case slices.ContainsFunc(c.q.Routes, func(w *spec.Workload) bool { return w.Name == p.Container }):
 			c.report.Findings = append(c.report.Findings, Finding{Problem: p, At: composefile.Position{File: c.q.RoutesFile}})
 		} // others are of what runs already
@@ -231,6 +232,22 @@ func (c *checker) problems() {
 // containers, and no machine to look for them.
 func ofRun(code string) bool {
 	return slices.Contains([]string{"static-missing", "static-copy-failed", "static-store", "static-too-large"}, code)
+}
+
+// imageDecides reports whether the port of s is one that its image exposes: its
+// file names none, or only some of those.
+func (c *checker) imageDecides(s *composefile.Service) bool {
+	_, named := s.Workload.Labels[c.schema.Prefix+".port"]
+	return !named && !s.PortsKnown && !s.Workload.HostNet && s.Built == nil
+}
+
+// unsure makes a hint of what depends on a proxy that is in none of the files.
+func (c *checker) unsure(p spec.Problem) spec.Problem {
+	if p.Code == "unknown-listener" && c.q.Proxy == nil && c.q.Running == nil {
+		p.Message += ", unless the proxy has it: with  --http NAME=ADDRESS  check knows that"
+		p.Effect = label.Hinted
+	}
+	return p
 }
 
 // add notes p, at the label it names or at its service.
@@ -245,10 +262,6 @@ func (c *checker) add(s *composefile.Service, p spec.Problem) {
 				c.because(&f, &l)
 				break
 			}
-		}
-		if p.Code == "port-ambiguous" && !s.PortsKnown && s.Image != "" {
-			f.Message += ", unless its image exposes more"
-			f.Effect = label.Hinted
 		}
 	}
 	c.report.Findings = append(c.report.Findings, f)
@@ -296,14 +309,19 @@ func (c *checker) route(s *composefile.Service, r *routing.RouteView) Route {
 		out.State = r.State
 	}
 	for _, m := range r.Matches {
+		if !strings.HasPrefix(m.Path, "/") {
+			m.Path = " " + m.Path // =/exact, ~expression
+		}
 		out.Matches = append(out.Matches, m.Host+m.Path)
 	}
-	_, named := s.Workload.Labels[c.schema.Prefix+".port"]
-	if pool, guess := strings.CutSuffix(out.To, ":80"); guess && !named && !s.PortsKnown && len(s.Workload.Exposed) == 0 {
-		out.To = pool + ", the port that its image exposes"
-	}
-	if pool, none := strings.CutSuffix(out.To, ":0"); none {
-		out.To = pool + ", no port known"
+	out.To, _, _ = strings.Cut(out.To, "#") // what keeps connections apart is no name
+	if i := strings.LastIndexByte(out.To, ':'); i > 0 && r.Pool != "" && !strings.HasSuffix(out.To, ":url") {
+		switch pool, port := out.To[:i], out.To[i+1:]; {
+		case (port == "0" || len(s.Workload.Exposed) == 0) && c.imageDecides(s):
+			out.To = pool + ", the port that its image exposes"
+		case port == "0":
+			out.To = pool + ", no port known"
+		}
 	}
 	if r.Files != nil {
 		out.To = "files, then " + out.To
