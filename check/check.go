@@ -83,7 +83,9 @@ func Run(q *Question) *Report {
 	c.problems()
 	c.refused()
 	for _, p := range q.Projects {
-		c.report.Files = append(c.report.Files, p.Files...)
+		for _, f := range p.Files {
+			c.report.read(f)
+		}
 		c.report.Disabled = append(c.report.Disabled, p.Disabled...)
 		for _, s := range p.Services {
 			c.service(s)
@@ -117,6 +119,13 @@ func (r *Report) Wrong() int {
 		}
 	}
 	return n
+}
+
+// read notes that file is one of those looked at.
+func (r *Report) read(file string) {
+	if !slices.Contains(r.Files, file) {
+		r.Files = append(r.Files, file)
+	}
 }
 
 type checker struct {
@@ -206,9 +215,7 @@ func selfOf(w *spec.Workload) spec.Self {
 // refused takes over the files of which nothing else is known.
 func (c *checker) refused() {
 	for _, f := range c.q.Refused {
-		if !slices.Contains(c.report.Files, f.At.File) {
-			c.report.Files = append(c.report.Files, f.At.File)
-		}
+		c.report.read(f.At.File)
 	}
 	c.report.Findings = append(c.report.Findings, c.q.Refused...)
 }
