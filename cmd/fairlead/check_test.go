@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -175,4 +176,35 @@ func BenchmarkCheck(b *testing.B) {
 			b.Fatalf("%v\n%s", err, out[max(0, len(out)-300):])
 		}
 	}
+}
+
+// TestExamplesAreRight checks every compose file of compose-examples: those of
+// well-known applications have what they need for variables in .env.example.
+func TestExamplesAreRight(t *testing.T) {
+	checked := 0
+	err := filepath.WalkDir("../../compose-examples", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(file, ".yaml") || !strings.HasPrefix(d.Name(), "compose") {
+			return err
+		}
+		checked++
+		args := []string{"check", "--profile", "blue", file} // of blue-green one at a time
+		if vars := filepath.Join(filepath.Dir(file), ".env.example"); exists(vars) {
+			args = append(args, "--env-file", vars)
+		}
+		if out, err := command(args...); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if checked < 14 {
+		t.Errorf("only %d compose files were found", checked)
+	}
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
