@@ -3,12 +3,15 @@ package main
 import (
 	"fmt"
 	"io/fs"
+	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fairlead/fairlead/discovery"
 	"github.com/fairlead/fairlead/label"
@@ -299,6 +302,31 @@ func proxyCommands(f fence) (calls [][]string) {
 	return calls
 }
 
+// projectProblems reads the services of f as the containers of one project, by
+// the rules for what labels mean together.
+func projectProblems(f fence, schema *label.Schema) (problems []label.Problem) {
+	var file composeFile
+	if yaml.Unmarshal([]byte(f.text), &file) != nil {
+		return nil
+	}
+	snap := spec.Snapshot{Self: spec.Self{HostNet: true, Bridges: true}}
+	for i, name := range slices.Sorted(maps.Keys(file.Services)) {
+		labels, _ := composeLabels(file.Services[name].Labels)
+		snap.Workloads = append(snap.Workloads, &spec.Workload{
+			ID: name, Name: name, Project: "page", Service: name, Labels: labels, State: spec.Running, StopTimeout: time.Hour,
+			Networks: []spec.Attachment{
+				{Network: "page_default", Key: "default", Driver: "bridge", IPv4: netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 2)})},
+				{Network: "web", Key: "web", Driver: "bridge", IPv4: netip.AddrFrom4([4]byte{10, 0, 1, byte(i + 2)})},
+			},
+		})
+	}
+	parser := spec.NewParser(spec.Config{Schema: schema, Domain: "localhost", Entries: []string{"http", "https", "lan"}})
+	for _, unit := range parser.Parse(snap).Units {
+		problems = append(problems, unit.Problems...)
+	}
+	return problems
+}
+
 // TestPagesNameRealLabels keeps the labels in the pages those that the program
 // reads without a Problem, and what a page calls "not yet" what is not built.
 func TestPagesNameRealLabels(t *testing.T) {
@@ -327,6 +355,9 @@ func TestPagesNameRealLabels(t *testing.T) {
 				if err, _ := problemsOf(schema, labels); err != nil {
 					t.Errorf("%s: %v", f.at, err)
 				}
+			}
+			for _, p := range projectProblems(f, schema) {
+				t.Errorf("%s: %v", f.at, p)
 			}
 		}
 	}
@@ -459,12 +490,17 @@ func composeLabels(n yaml.Node) (map[string]string, error) {
 		}
 		return labels, nil
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
-		if tag := value.ShortTag(); value.Kind != yaml.ScalarNode || tag != "!!str" && tag != "!!int" && tag != "!!float" {
-			return nil, fmt.Errorf("the value of %s has to be quoted: it is no text", key.Value)
+	var values map[string]yaml.Node
+	if n.Kind != 0 {
+		if err := n.Decode(&values); err != nil {
+			return nil, err
 		}
-		labels[key.Value] = value.Value
+	}
+	for key, value := range values {
+		if tag := value.ShortTag(); value.Kind != yaml.ScalarNode || tag != "!!str" && tag != "!!int" && tag != "!!float" {
+			return nil, fmt.Errorf("the value of %s has to be quoted: it is no text", key)
+		}
+		labels[key] = value.Value
 	}
 	return labels, nil
 }
