@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io/fs"
 	"maps"
 	"net/netip"
 	"os"
@@ -22,163 +21,173 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// How a page says that what it shows does not work.
-const (
-	onPurpose = "<!-- wrong -->" // behind it in the same line, for readers of the source
-	wrongInfo = "yaml wrong"     // the info string of a block
-	notYet    = " (not yet)"     // right behind the code span, for everybody
-)
-
-// A snippet is something that a page shows as code.
-type snippet struct {
-	at    string // page:line
-	text  string
-	block bool   // a line of a code block, and no code span
-	after string // a code span: what follows it in its line
-}
-
-// A fence is a fenced block as a whole.
-type fence struct{ at, info, text string }
-
-// A page is a Markdown file taken apart. Neither snippets nor fences are in it
-// that are marked as wrong, nor what a page for people who come from elsewhere
-// shows of that other product: the first column of its tables.
-type page struct {
-	path     string
-	snippets []snippet
-	fences   []fence
-}
-
-var codeSpan = regexp.MustCompile("`([^`]+)`")
-
-func readPage(path, text string) page {
-	p := page{path: path}
-	theirs := strings.HasPrefix(filepath.Base(path), "moving-from-")
-	var open *fence
-	for i, line := range strings.Split(text, "\n") {
-		at := fmt.Sprintf("%s:%d", strings.TrimPrefix(path, "../../"), i+1)
-		trimmed := strings.TrimSpace(line)
-		switch {
-		case open == nil && strings.HasPrefix(trimmed, "```"):
-			open = &fence{at: at, info: strings.TrimPrefix(trimmed, "```")}
-		case open != nil && trimmed == "```":
-			p.fences = append(p.fences, *open)
-			open = nil
-		case open != nil:
-			open.text += line + "\n"
-			if open.info != wrongInfo {
-				p.snippets = append(p.snippets, snippet{at: at, text: trimmed, block: true})
-			}
-		case strings.HasPrefix(line, "    ") && !strings.Contains(line, "`"):
-			p.snippets = append(p.snippets, snippet{at: at, text: trimmed, block: true})
-		default:
-			if row, ok := strings.CutPrefix(line, "| "); ok && theirs {
-				_, line, _ = strings.Cut(strings.ReplaceAll(row, `\|`, "\x00"), "|")
-				line = strings.ReplaceAll(line, "\x00", `\|`)
-			}
-			p.spans(at, line)
-		}
-	}
-	return p
-}
-
-// spans adds the code spans of line.
-func (p *page) spans(at, line string) {
-	for _, m := range codeSpan.FindAllStringSubmatchIndex(line, -1) {
-		after := line[m[1]:]
-		if strings.Contains(after, onPurpose) {
-			continue
-		}
-		text := strings.ReplaceAll(line[m[2]:m[3]], `\|`, "|")
-		p.snippets = append(p.snippets, snippet{at: at, text: text, after: after})
-	}
-}
-
-// pages returns what users read: not the decisions, which keep the words of
-// their time, and not the reference, which is made of the schema.
-func pages(t *testing.T) []page {
-	t.Helper()
-	var all []page
-	visit := func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir() && d.Name() == "decisions":
-			return fs.SkipDir
-		case d.IsDir() || filepath.Ext(path) != ".md" || path == "../../docs/labels.md":
-			return nil
-		}
-		data, err := os.ReadFile(path)
-		all = append(all, readPage(path, string(data)))
-		return err
-	}
-	for _, root := range []string{"../../README.md", "../../SECURITY.md", "../../docs", "../../compose-examples"} {
-		if err := filepath.WalkDir(root, visit); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if len(all) < 20 {
-		t.Fatalf("found %d pages: the walk missed most of them", len(all))
-	}
-	return all
-}
-
 // TestPagesNameRealCommands keeps commands, flags and variables in the pages
 // those that the program has.
 func TestPagesNameRealCommands(t *testing.T) {
-	root, commands, settings := rootCommand(), 0, 0
-	flags := allFlags(root)
+	found := 0
 	for _, p := range pages(t) {
-		for _, s := range p.snippets {
-			if args, ok := commandOf(s.text); ok {
-				commands++
-				err := checkCommand(root, args, s.block)
-				judge(t, s, "command", err, err != nil)
-			}
-			for _, name := range envNames.FindAllString(s.text, -1) {
-				settings++
-				if err := checkEnv(name, s.text); err != nil {
-					t.Errorf("%s: %v", s.at, err)
-				}
-			}
-			if m := flagName.FindStringSubmatch(s.text); m != nil && !s.block {
-				settings++
-				if !flags[m[1]] {
-					t.Errorf("%s: --%s is no flag of any command", s.at, m[1])
-				}
-			}
-		}
-		for _, f := range p.fences {
-			for _, args := range proxyCommands(f) {
-				commands++
-				if err := checkCommand(root, args, true); err != nil {
-					t.Errorf("%s: command of the service: %v", f.at, err)
-				}
-			}
+		wrong, n := wrongCommands(p)
+		found += n
+		for _, w := range wrong {
+			t.Error(w)
 		}
 	}
-	if commands < 60 || settings < 60 {
-		t.Errorf("found %d commands and %d settings: most were missed", commands, settings)
+	if found < 150 {
+		t.Errorf("found %d commands and settings: most were missed", found)
 	}
+}
+
+// TestPagesNameRealLabels keeps the labels in the pages those that the program
+// reads without a Problem, and what a page calls "not yet" what is not built.
+func TestPagesNameRealLabels(t *testing.T) {
+	found := 0
+	for _, p := range pages(t) {
+		wrong, n := wrongLabels(t, p)
+		found += n
+		for _, w := range wrong {
+			t.Error(w)
+		}
+	}
+	if found < 500 {
+		t.Errorf("found %d labels: most were missed", found)
+	}
+}
+
+// TestMistakesInPagesAreFound keeps the two tests above from passing whatever
+// a page says.
+func TestMistakesInPagesAreFound(t *testing.T) {
+	for text, want := range map[string]string{
+		"`fairlead rotues`":                                  "unknown command",
+		"`fairlead routes --jsno`":                           "no flag --jsno",
+		"    docker exec <proxy> /fairlead explain":          "accepts 1 arg",
+		"    fairlead run --idle-timeout 10":                 "has no unit",
+		"`FAIRLEAD_HTPP`":                                    "FAIRLEAD_HTTP",
+		"`FAIRLEAD_IDLE_TIMEOUT=75`":                         "has no unit",
+		"`--acme-mail a@example.com`":                        "no flag of any command",
+		"`fairlead.prot: \"80\"`":                            "is not a label",
+		"`fairlead.tls.min`":                                 "is not a label",
+		"`fairlead.port: http`":                              "is not a number",
+		"`fairlead.route.Api.path: /api`":                    "route.NAME.KEY",
+		"`fairlead.auth.basic`":                              "not built yet",
+		"`fairlead.scheme: h2c`":                             "does not work yet",
+		"`fairlead.port` (not yet)":                          "is built",
+		"`fairlead routes` (not yet)":                        "is built",
+		"    docker run --label fairlead.hots=a.ex your/app": "is not a label",
+		"```yaml\nservices:\n  a:\n    labels:\n      fairlead.hots: a.ex\n```":                                      "is not a label",
+		"```yaml\nservices:\n  a:\n    labels: [fairlead.host=a.ex, fairlead.prot=80]\n```":                          "is not a label",
+		"```yaml\nservices:\n  a:\n    labels:\n      fairlead.host: a.ex\n      fairlead.strip: true\n```":          "has to be quoted",
+		"```yaml\nservices:\n  a:\n    labels:\n      fairlead.host: a.ex\n      fairlead.url: http://10.0.0.1\n```": "untrusted-url",
+		"```yaml\nservices:\n  a:\n    image: fairlead:local\n    command: [run, --htpp, \":80\"]\n```":              "no flag --htpp",
+		"```yaml\nservices:\n  a: {\n```":                    "yaml",
+		"```yaml\nnas:\n  hots: a.ex\n```":                   "is not a label",
+		"| x | `fairlead.hots: a.ex` |":                      "is not a label",
+		"`fairlead.hots: a.ex` <!-- wrong -->":               "",
+		"```yaml wrong\nlabels:\n  fairlead.hots: a.ex\n```": "",
+		"`fairlead.auth.basic` (not yet)":                    "",
+		"`fairlead check` (not yet)":                         "",
+	} {
+		p := readPage("page.md", text)
+		wrong, _ := wrongCommands(p)
+		more, _ := wrongLabels(t, p)
+		got := strings.Join(append(wrong, more...), "\n")
+		if want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%s\n got %q\nwant %q", text, got, want)
+		}
+	}
+}
+
+// wrongCommands returns what p says of commands, flags and variables that is
+// not so, and how many it names.
+func wrongCommands(p page) (wrong []string, found int) {
+	root := rootCommand()
+	flags := allFlags(root)
+	note := func(at string, err error) {
+		if found++; err != nil {
+			wrong = append(wrong, at+": "+err.Error())
+		}
+	}
+	for _, s := range p.snippets {
+		if args, ok := commandOf(s.text); ok {
+			err := checkCommand(root, args, s.block)
+			note(s.at, s.judge(err, err != nil))
+		}
+		for _, name := range envNames.FindAllString(s.text, -1) {
+			note(s.at, checkEnv(name, s.text))
+		}
+		if m := flagName.FindStringSubmatch(s.text); m != nil && !s.block {
+			var err error
+			if !flags[m[1]] {
+				err = fmt.Errorf("--%s is no flag of any command", m[1])
+			}
+			note(s.at, err)
+		}
+	}
+	for _, f := range p.fences {
+		for _, args := range proxyCommands(f) {
+			note(f.at, checkCommand(root, args, true))
+		}
+	}
+	return wrong, found
+}
+
+// wrongLabels returns what p says of labels that is not so, and how many it
+// names.
+func wrongLabels(t *testing.T, p page) (wrong []string, found int) {
+	t.Helper()
+	schema := routing.Schema("fairlead")
+	note := func(at string, err error) {
+		if err != nil {
+			wrong = append(wrong, at+": "+err.Error())
+		}
+	}
+	for _, s := range p.snippets {
+		name, value, assigned, ok := labelOf(s)
+		if !ok {
+			continue
+		}
+		found++
+		later, err := checkKey(schema, strings.TrimPrefix(name, "fairlead."))
+		if assigned {
+			later, err = problemsOf(schema, map[string]string{name: value})
+		}
+		note(s.at, s.judge(err, later))
+	}
+	for _, f := range p.fences {
+		if f.info != "yaml" {
+			continue
+		}
+		all, err := labelsOf(t, f)
+		note(f.at, err)
+		for _, labels := range all {
+			found += len(labels)
+			_, err := problemsOf(schema, labels)
+			note(f.at, err)
+		}
+		for _, p := range projectProblems(f, schema) {
+			note(f.at, fmt.Errorf("%s", p))
+		}
+	}
+	return wrong, found
 }
 
 // judge holds s to what its page says of it: that it works, or that it does not
 // yet. missing says that it is not built; any other err is a mistake.
-func judge(t *testing.T, s snippet, what string, err error, missing bool) {
-	t.Helper()
+func (s snippet) judge(err error, missing bool) error {
 	later := strings.HasPrefix(s.after, notYet)
 	switch {
 	case later && err == nil:
-		t.Errorf("%s: %s %q is built, and the page says%s", s.at, what, s.text, notYet)
+		return fmt.Errorf("%q is built, and the page says%s", s.text, notYet)
 	case err != nil && !(later && missing):
-		t.Errorf("%s: %s %q: %v", s.at, what, s.text, err)
+		return fmt.Errorf("%q: %w", s.text, err)
 	}
+	return nil
 }
 
 var (
-	envNames   = regexp.MustCompile(`\bFAIRLEAD_[A-Z0-9][A-Z0-9_]*`)
-	flagName   = regexp.MustCompile(`^--([a-z][a-z0-9-]*)`)
-	endOfWords = regexp.MustCompile(`\s(?:\||>|2>|&&|;|#|→)(?:\s|$).*|\s*\)?;.*`)
+	envNames    = regexp.MustCompile(`\bFAIRLEAD_[A-Z0-9][A-Z0-9_]*`)
+	flagName    = regexp.MustCompile(`^--([a-z][a-z0-9-]*)`)
+	placeholder = regexp.MustCompile(`^[A-Z_-]+$`) // NAME
+	endOfWords  = regexp.MustCompile(`\s(?:\||>|2>|&&|;|#|→)(?:\s|$).*|\s*\)?;.*`)
 )
 
 // commandOf returns the arguments of a call of ours: `fairlead routes`, and
@@ -219,7 +228,7 @@ func checkCommand(root *cobra.Command, args []string, complete bool) error {
 			i++
 			value, hasValue = rest[i], true
 		}
-		if hasValue && value != strings.ToUpper(value) && f.Value.Type() != "stringArray" {
+		if hasValue && !placeholder.MatchString(value) && f.Value.Type() != "stringArray" {
 			if err := f.Value.Set(strings.Trim(value, `"'`)); err != nil {
 				return fmt.Errorf("%s %s: %w", rest[i], value, err)
 			}
@@ -256,12 +265,12 @@ func checkEnv(name, text string) error {
 	s := &settings{}
 	f := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s.flags(f)
-	flag := f.Lookup(strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, envPrefix), "_", "-")))
+	key := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, envPrefix), "_", "-"))
 	switch {
 	case strings.HasPrefix(name, spec.SecretEnv):
 		return nil
-	case flag == nil:
-		return unknownEnv(f, name, strings.ToLower(name))
+	case f.Lookup(key) == nil:
+		return unknownEnv(f, name, key)
 	}
 	if _, value, ok := strings.Cut(text, name); ok && (strings.HasPrefix(value, "=") || strings.HasPrefix(value, ": ")) {
 		value = strings.Trim(strings.TrimSpace(value[1:]), `"'`)
@@ -327,45 +336,6 @@ func projectProblems(f fence, schema *label.Schema) (problems []label.Problem) {
 	return problems
 }
 
-// TestPagesNameRealLabels keeps the labels in the pages those that the program
-// reads without a Problem, and what a page calls "not yet" what is not built.
-func TestPagesNameRealLabels(t *testing.T) {
-	schema, found := routing.Schema("fairlead"), 0
-	for _, p := range pages(t) {
-		for _, s := range p.snippets {
-			name, value, assigned, ok := labelOf(s)
-			if !ok {
-				continue
-			}
-			found++
-			if assigned {
-				err, later := problemsOf(schema, map[string]string{name: value})
-				judge(t, s, "label", err, later)
-			} else {
-				err, later := checkKey(schema, strings.TrimPrefix(name, "fairlead."))
-				judge(t, s, "label", err, later)
-			}
-		}
-		for _, f := range p.fences {
-			if f.info != "yaml" {
-				continue
-			}
-			for _, labels := range labelsOf(t, f) {
-				found += len(labels)
-				if err, _ := problemsOf(schema, labels); err != nil {
-					t.Errorf("%s: %v", f.at, err)
-				}
-			}
-			for _, p := range projectProblems(f, schema) {
-				t.Errorf("%s: %v", f.at, p)
-			}
-		}
-	}
-	if found < 150 {
-		t.Errorf("found %d labels: most were missed", found)
-	}
-}
-
 var (
 	spanLabel = regexp.MustCompile(`^["']?(fairlead\.[^\s=:…"']*)(?:: |=)?(.*)$`)
 	lineLabel = regexp.MustCompile(`["']?(fairlead\.[a-z][^\s=:…"']*)=("[^"]*"|'[^']*'|\S+)`)
@@ -395,17 +365,17 @@ func labelOf(s snippet) (name, value string, assigned, ok bool) {
 
 // problemsOf decodes labels as the program does. later says that nothing is
 // wrong but that something is not built yet.
-func problemsOf(schema *label.Schema, labels map[string]string) (err error, later bool) {
+func problemsOf(schema *label.Schema, labels map[string]string) (later bool, err error) {
 	read, problems := schema.Read("page", labels)
 	for _, route := range append([]string{""}, routesOf(read)...) {
 		_, more := schema.Decode("page", schema.For(read, route, nil))
 		problems = append(problems, more...)
 	}
 	if len(problems) == 0 {
-		return nil, false
+		return false, nil
 	}
 	other := slices.IndexFunc(problems, func(p label.Problem) bool { return p.Code != "not-yet" })
-	return fmt.Errorf("%s", problems[max(other, 0)]), other < 0
+	return other < 0, fmt.Errorf("%s", problems[max(other, 0)])
 }
 
 func routesOf(l label.Labels) (names []string) {
@@ -417,12 +387,12 @@ func routesOf(l label.Labels) (names []string) {
 
 // checkKey reports whether key, without a value, is a label, a group of labels
 // (static.…), or stands for any (KEY).
-func checkKey(schema *label.Schema, key string) (err error, later bool) {
+func checkKey(schema *label.Schema, key string) (later bool, err error) {
 	if rest, ok := strings.CutPrefix(key, "route."); ok {
 		_, key, _ = strings.Cut(rest, ".")
 	}
 	if key == "" || key == "KEY" || key == "*" {
-		return nil, false
+		return false, nil
 	}
 	for _, k := range schema.Kinds {
 		if strings.TrimSuffix(key, ".") == k.Name {
@@ -435,44 +405,46 @@ func checkKey(schema *label.Schema, key string) (err error, later bool) {
 			}
 		}
 	}
-	return fmt.Errorf("is not a label"), false
+	return false, fmt.Errorf("is not a label")
 }
 
-func laterError(later bool) (error, bool) {
+func laterError(later bool) (bool, error) {
 	if later {
-		return fmt.Errorf("is not built yet: write %q behind it", notYet), true
+		return true, fmt.Errorf("is not built yet: write %q behind it", notYet)
 	}
-	return nil, false
+	return false, nil
 }
+
+// ofCompose are keys by which a block is a compose file, or a part of one.
+var ofCompose = []string{"services", "labels", "networks", "volumes", "environment", "secrets"}
 
 // labelsOf returns the labels of every service of a compose file, of a fragment
 // of one, or of every entry of a routes file.
-func labelsOf(t *testing.T, f fence) (all []map[string]string) {
+func labelsOf(t *testing.T, f fence) (all []map[string]string, err error) {
 	t.Helper()
 	var top map[string]yaml.Node
 	if err := yaml.Unmarshal([]byte(f.text), &top); err != nil {
-		t.Errorf("%s: %v", f.at, err)
-		return nil
+		return nil, err
+	}
+	if !slices.ContainsFunc(ofCompose, func(key string) bool { _, ok := top[key]; return ok }) {
+		return routesFileLabels(t, f)
 	}
 	var file composeFile
 	if err := yaml.Unmarshal([]byte(f.text), &file); err != nil {
-		return routesFileLabels(t, f)
+		return nil, err
 	}
 	nodes := []yaml.Node{file.Labels}
 	for _, s := range file.Services {
 		nodes = append(nodes, s.Labels, s.Deploy.Labels)
 	}
-	if !slices.ContainsFunc([]string{"services", "labels", "networks", "volumes", "environment", "secrets"}, func(key string) bool { _, ok := top[key]; return ok }) {
-		return routesFileLabels(t, f)
-	}
 	for _, n := range nodes {
 		labels, err := composeLabels(n)
 		if err != nil {
-			t.Errorf("%s: %v", f.at, err)
+			return nil, err
 		}
 		all = append(all, labels)
 	}
-	return all
+	return all, nil
 }
 
 // composeLabels reads labels as Compose does, which takes no bool and nothing
@@ -505,18 +477,15 @@ func composeLabels(n yaml.Node) (map[string]string, error) {
 	return labels, nil
 }
 
-func routesFileLabels(t *testing.T, f fence) (all []map[string]string) {
+func routesFileLabels(t *testing.T, f fence) (all []map[string]string, err error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "routes.yaml")
 	if err := os.WriteFile(path, []byte(f.text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	routes, err := (&discovery.RoutesFile{Path: path}).Load()
-	if err != nil {
-		t.Errorf("%s: as a routes file: %v", f.at, err)
-	}
 	for _, w := range routes {
 		all = append(all, w.Labels)
 	}
-	return all
+	return all, err
 }
