@@ -65,6 +65,7 @@ func TestMistakesInPagesAreFound(t *testing.T) {
 		"`FAIRLEAD_IDLE_TIMEOUT=75`":                         "has no unit",
 		"`--acme-mail a@example.com`":                        "no flag of any command",
 		"`fairlead.prot: \"80\"`":                            "is not a label",
+		"`static.cache: 30`":                                 "has no unit",
 		"`fairlead.tls.min`":                                 "is not a label",
 		"`fairlead.port: http`":                              "is not a number",
 		"`fairlead.route.Api.path: /api`":                    "route.NAME.KEY",
@@ -337,8 +338,9 @@ func projectProblems(f fence, schema *label.Schema) (problems []label.Problem) {
 }
 
 var (
-	spanLabel = regexp.MustCompile(`^["']?(fairlead\.[^\s=:…"']*)(?:: |=)?(.*)$`)
-	lineLabel = regexp.MustCompile(`["']?(fairlead\.[a-z][^\s=:…"']*)=("[^"]*"|'[^']*'|\S+)`)
+	spanLabel  = regexp.MustCompile(`^["']?(fairlead\.[^\s=:…"']*)(?:: |=)?(.*)$`)
+	shortLabel = regexp.MustCompile(`^([a-z][a-z-]*(?:\.[A-Za-z-]+)*): (.+)$`) // of a page that says what is left out
+	lineLabel  = regexp.MustCompile(`["']?(fairlead\.[a-z][^\s=:…"']*)=("[^"]*"|'[^']*'|\S+)`)
 )
 
 // labelOf returns the label that s is, if it is one. A line of a YAML block is
@@ -353,7 +355,14 @@ func labelOf(s snippet) (name, value string, assigned, ok bool) {
 	}
 	m := spanLabel.FindStringSubmatch(s.text)
 	if m == nil {
-		return "", "", false, false
+		m = shortLabel.FindStringSubmatch(s.text)
+		if m == nil || m[2] == "…" {
+			return "", "", false, false
+		}
+		if _, err := checkKey(routing.Schema("fairlead"), m[1]); err != nil {
+			return "", "", false, false
+		}
+		m[1] = "fairlead." + m[1]
 	}
 	var text string
 	if yaml.Unmarshal([]byte(m[2]), &text) != nil {
