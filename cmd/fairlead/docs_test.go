@@ -109,11 +109,11 @@ func wrongCommands(p page) (wrong []string, found int) {
 	}
 	for _, s := range p.snippets {
 		if args, ok := commandOf(s.text); ok {
-			err := checkCommand(root, args, s.block)
+			err := tryCommand(root, args, s.block)
 			note(s.at, s.judge(err, err != nil))
 		}
 		for _, name := range envNames.FindAllString(s.text, -1) {
-			note(s.at, checkEnv(name, s.text))
+			note(s.at, tryEnv(name, s.text))
 		}
 		if m := flagName.FindStringSubmatch(s.text); m != nil && !s.block {
 			var err error
@@ -125,7 +125,7 @@ func wrongCommands(p page) (wrong []string, found int) {
 	}
 	for _, f := range p.fences {
 		for _, args := range proxyCommands(f) {
-			note(f.at, checkCommand(root, args, true))
+			note(f.at, tryCommand(root, args, true))
 		}
 	}
 	return wrong, found
@@ -147,7 +147,7 @@ func wrongLabels(t *testing.T, p page) (wrong []string, found int) {
 			continue
 		}
 		found++
-		later, err := checkKey(schema, strings.TrimPrefix(name, "fairlead."))
+		later, err := tryKey(schema, strings.TrimPrefix(name, "fairlead."))
 		if assigned {
 			later, err = problemsOf(schema, map[string]string{name: value})
 		}
@@ -204,9 +204,9 @@ func commandOf(text string) ([]string, bool) {
 	return strings.Fields(strings.NewReplacer("[", "", "]", "").Replace(endOfWords.ReplaceAllString(rest, ""))), true
 }
 
-// checkCommand reports what is wrong with a call. In prose a call may lack
+// tryCommand reports what is wrong with a call. In prose a call may lack
 // arguments: it names the command.
-func checkCommand(root *cobra.Command, args []string, complete bool) error {
+func tryCommand(root *cobra.Command, args []string, complete bool) error {
 	c, rest, err := root.Find(args)
 	if err != nil {
 		return err
@@ -260,9 +260,9 @@ func allFlags(root *cobra.Command) map[string]bool {
 	return names
 }
 
-// checkEnv reports whether name is a setting, and takes its value where text
+// tryEnv reports whether name is a setting, and takes its value where text
 // gives it one.
-func checkEnv(name, text string) error {
+func tryEnv(name, text string) error {
 	s := &settings{}
 	f := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s.flags(f)
@@ -359,7 +359,7 @@ func labelOf(s snippet) (name, value string, assigned, ok bool) {
 		if m == nil || m[2] == "…" {
 			return "", "", false, false
 		}
-		if _, err := checkKey(routing.Schema("fairlead"), m[1]); err != nil {
+		if _, err := tryKey(routing.Schema("fairlead"), m[1]); err != nil {
 			return "", "", false, false
 		}
 		m[1] = "fairlead." + m[1]
@@ -394,9 +394,9 @@ func routesOf(l label.Labels) (names []string) {
 	return names
 }
 
-// checkKey reports whether key, without a value, is a label, a group of labels
+// tryKey reports whether key, without a value, is a label, a group of labels
 // (static.…), or stands for any (KEY).
-func checkKey(schema *label.Schema, key string) (later bool, err error) {
+func tryKey(schema *label.Schema, key string) (later bool, err error) {
 	if rest, ok := strings.CutPrefix(key, "route."); ok {
 		_, key, _ = strings.Cut(rest, ".")
 	}
