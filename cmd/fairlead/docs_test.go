@@ -79,13 +79,13 @@ func TestMistakesInPagesAreFound(t *testing.T) {
 		"```yaml\nservices:\n  a:\n    labels:\n      fairlead.host: a.ex\n      fairlead.strip: true\n```":          "has to be quoted",
 		"```yaml\nservices:\n  a:\n    labels:\n      fairlead.host: a.ex\n      fairlead.url: http://10.0.0.1\n```": "untrusted-url",
 		"```yaml\nservices:\n  a:\n    image: fairlead:local\n    command: [run, --htpp, \":80\"]\n```":              "no flag --htpp",
-		"```yaml\nservices:\n  a: {\n```":                    "yaml",
-		"```yaml\nnas:\n  hots: a.ex\n```":                   "is not a label",
-		"| x | `fairlead.hots: a.ex` |":                      "is not a label",
-		"`fairlead.hots: a.ex` <!-- wrong -->":               "",
-		"```yaml wrong\nlabels:\n  fairlead.hots: a.ex\n```": "",
-		"`fairlead.auth.basic` (not yet)":                    "",
-		"`fairlead check` (not yet)":                         "",
+		"```yaml\nservices:\n  a: {\n```":                          "yaml",
+		"```yaml\nnas:\n  url: http://10.0.0.1\n  hots: a.ex\n```": "is not a label",
+		"| x | `fairlead.hots: a.ex` |":                            "is not a label",
+		"`fairlead.hots: a.ex` <!-- wrong -->":                     "",
+		"```yaml wrong\nlabels:\n  fairlead.hots: a.ex\n```":       "",
+		"`fairlead.auth.basic` (not yet)":                          "",
+		"`fairlead frobnicate` (not yet)":                          "",
 	} {
 		p := readPage("page.md", text)
 		wrong, _ := wrongCommands(p)
@@ -436,7 +436,10 @@ func labelsOf(t *testing.T, f fence) (all []map[string]string, err error) {
 		return nil, err
 	}
 	if !slices.ContainsFunc(ofCompose, func(key string) bool { _, ok := top[key]; return ok }) {
-		return routesFileLabels(t, f)
+		if isRoutesFile(top) {
+			return routesFileLabels(t, f)
+		}
+		return nil, nil
 	}
 	var file composeFile
 	if err := yaml.Unmarshal([]byte(f.text), &file); err != nil {
@@ -484,6 +487,23 @@ func composeLabels(n yaml.Node) (map[string]string, error) {
 		labels[key] = value.Value
 	}
 	return labels, nil
+}
+
+// isRoutesFile tells a routes file from other YAML by the target or host that
+// each of its entries has.
+func isRoutesFile(top map[string]yaml.Node) bool {
+	for _, entry := range top {
+		var keys map[string]yaml.Node
+		if entry.Decode(&keys) != nil {
+			return false
+		}
+		_, host := keys["host"]
+		_, url := keys["url"]
+		if !host && !url {
+			return false
+		}
+	}
+	return len(top) > 0
 }
 
 func routesFileLabels(t *testing.T, f fence) (all []map[string]string, err error) {
