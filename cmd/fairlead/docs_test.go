@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -63,6 +64,9 @@ func TestMistakesInPagesAreFound(t *testing.T) {
 		"    fairlead run --idle-timeout 10":                 "has no unit",
 		"`FAIRLEAD_HTPP`":                                    "FAIRLEAD_HTTP",
 		"`FAIRLEAD_IDLE_TIMEOUT=75`":                         "has no unit",
+		"`--default timeout.idle=90s`":                       "not a policy",
+		"`--trusted-proxies 10.0.0.0/33`":                    "10.0.0.0/33",
+		"`--http 80`":                                        "want [NAME=]HOST:PORT",
 		"`--acme-mail a@example.com`":                        "no flag of any command",
 		"`fairlead.prot: \"80\"`":                            "is not a label",
 		"`static.cache: 30`":                                 "has no unit",
@@ -115,8 +119,8 @@ func wrongCommands(p page) (wrong []string, found int) {
 		for _, name := range envNames.FindAllString(s.text, -1) {
 			note(s.at, tryEnv(name, s.text))
 		}
-		if m := flagName.FindStringSubmatch(s.text); m != nil && !s.block {
-			var err error
+		if m := flagSpan.FindStringSubmatch(s.text); m != nil && !s.block {
+			err := trySetting(m[1], m[2])
 			if !flags[m[1]] {
 				err = fmt.Errorf("--%s is no flag of any command", m[1])
 			}
@@ -186,8 +190,8 @@ func (s snippet) judge(err error, missing bool) error {
 
 var (
 	envNames    = regexp.MustCompile(`\bFAIRLEAD_[A-Z0-9][A-Z0-9_]*`)
-	flagName    = regexp.MustCompile(`^--([a-z][a-z0-9-]*)`)
-	placeholder = regexp.MustCompile(`^[A-Z_-]+$`) // NAME
+	flagSpan    = regexp.MustCompile(`^--([a-z][a-z0-9-]*)(?:[ =](\S+)$)?`)
+	placeholder = regexp.MustCompile(`^[A-Z_-]+(=[A-Z]+)?$`) // NAME, KEY=VALUE
 	endOfWords  = regexp.MustCompile(`\s(?:\||>|2>|&&|;|#|→)(?:\s|$).*|\s*\)?;.*`)
 )
 
@@ -229,9 +233,9 @@ func tryCommand(root *cobra.Command, args []string, complete bool) error {
 			i++
 			value, hasValue = rest[i], true
 		}
-		if hasValue && !placeholder.MatchString(value) && f.Value.Type() != "stringArray" {
-			if err := f.Value.Set(strings.Trim(value, `"'`)); err != nil {
-				return fmt.Errorf("%s %s: %w", rest[i], value, err)
+		if hasValue {
+			if err := trySetting(name, strings.Trim(value, `"'`)); err != nil {
+				return fmt.Errorf("%s %s: %w", f.Name, value, err)
 			}
 		}
 	}
@@ -263,9 +267,8 @@ func allFlags(root *cobra.Command) map[string]bool {
 // tryEnv reports whether name is a setting, and takes its value where text
 // gives it one.
 func tryEnv(name, text string) error {
-	s := &settings{}
 	f := pflag.NewFlagSet("", pflag.ContinueOnError)
-	s.flags(f)
+	(&settings{}).flags(f)
 	key := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, envPrefix), "_", "-"))
 	switch {
 	case strings.HasPrefix(name, spec.SecretEnv):
@@ -273,13 +276,34 @@ func tryEnv(name, text string) error {
 	case f.Lookup(key) == nil:
 		return unknownEnv(f, name, key)
 	}
-	if _, value, ok := strings.Cut(text, name); ok && (strings.HasPrefix(value, "=") || strings.HasPrefix(value, ": ")) {
-		value = strings.Trim(strings.TrimSpace(value[1:]), `"'`)
-		if err := fromEnv(f, []string{name + "=" + value}); err != nil {
-			return err
+	_, value, _ := strings.Cut(text, name)
+	if !strings.HasPrefix(value, "=") && !strings.HasPrefix(value, ": ") {
+		return nil
+	}
+	for _, v := range envValues(f.Lookup(key), strings.Trim(strings.TrimSpace(value[1:]), `"'`)) {
+		if err := trySetting(key, v); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return s.check()
+	return nil
+}
+
+// trySetting gives the setting called name a value, as the start of the program
+// does. A placeholder is no value, and flags of other commands have none here.
+func trySetting(name, value string) error {
+	s := &settings{}
+	f := pflag.NewFlagSet("", pflag.ContinueOnError)
+	s.flags(f)
+	if value == "" || placeholder.MatchString(value) || f.Lookup(name) == nil {
+		return nil
+	}
+	if err := f.Set(name, value); err != nil {
+		return err
+	}
+	_, entries := s.entryPoints()
+	_, trusted := s.trusted()
+	_, defaults := s.policies(routing.Schema("fairlead"))
+	return errors.Join(s.check(), entries, trusted, defaults)
 }
 
 // A composeFile is what is looked at of one.
