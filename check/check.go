@@ -77,9 +77,12 @@ type Route struct {
 
 // Run answers q.
 func Run(q *Question) *Report {
-	c := checker{q: q, schema: q.Reader.Schema, services: map[string]*composefile.Service{}}
+	c := checker{q: q, schema: q.Reader.Schema, services: map[string]*composefile.Service{}, names: map[string]string{}}
 	snap := c.snapshot()
 	c.table = c.compile(snap)
+	for _, r := range c.table.View().Routes {
+		c.names[r.ID] = r.Name
+	}
 	c.problems()
 	c.refused()
 	for _, p := range q.Projects {
@@ -132,6 +135,7 @@ type checker struct {
 	q        *Question
 	schema   *label.Schema
 	services map[string]*composefile.Service // by the name of their container
+	names    map[string]string               // of routes, as labels give them, by id
 	table    *routing.Table
 	report   Report
 }
@@ -226,7 +230,7 @@ func (c *checker) problems() {
 		s := c.services[p.Container]
 		switch {
 		case ofRun(p.Code):
-		case s != nil && p.Code == "port-ambiguous" && c.imageDecides(s):
+		case s != nil && p.Code == "port-ambiguous" && c.imageDecides(s, p.Route):
 		case s != nil:
 			c.add(s, c.unsure(p))
 		case slices.ContainsFunc(c.q.Routes, func(w *spec.Workload) bool { return w.Name == p.Container }):
@@ -241,10 +245,10 @@ func ofRun(code string) bool {
 	return slices.Contains([]string{"static-missing", "static-copy-failed", "static-store", "static-too-large"}, code)
 }
 
-// imageDecides reports whether the port of s is one that its image exposes: its
-// file names none, or only some of those.
-func (c *checker) imageDecides(s *composefile.Service) bool {
-	_, named := s.Workload.Labels[c.schema.Prefix+".port"]
+// imageDecides reports whether the port of a route of s, by its id, is one that
+// the image exposes: the file names none, or only some of those.
+func (c *checker) imageDecides(s *composefile.Service, route string) bool {
+	_, named := c.label(s, c.names[route], "port")
 	return !named && !s.PortsKnown && !s.Workload.HostNet && s.Built == nil
 }
 
@@ -324,7 +328,7 @@ func (c *checker) route(s *composefile.Service, r *routing.RouteView) Route {
 	out.To, _, _ = strings.Cut(out.To, "#") // what keeps connections apart is no name
 	if i := strings.LastIndexByte(out.To, ':'); i > 0 && r.Pool != "" && !strings.HasSuffix(out.To, ":url") {
 		switch pool, port := out.To[:i], out.To[i+1:]; {
-		case (port == "0" || len(s.Workload.Exposed) == 0) && c.imageDecides(s):
+		case (port == "0" || len(s.Workload.Exposed) == 0) && c.imageDecides(s, r.ID):
 			out.To = pool + ", the port that its image exposes"
 		case port == "0":
 			out.To = pool + ", no port known"

@@ -163,9 +163,8 @@ func (c *checker) expressions() {
 				continue
 			}
 			key := "path"
-			if r.ID != s.Workload.Owner()+"/"+s.Name {
-				key = strings.TrimPrefix(r.ID, s.Workload.Owner()+"/"+s.Name+".")
-				key = "route." + key + ".path"
+			if r.Name != "" {
+				key = "route." + r.Name + ".path"
 			}
 			c.hint(s, spec.Problem{
 				Code: "never-asked", Route: r.ID, Label: c.schema.Prefix + "." + key, Value: label.Shown(m.Path),

@@ -199,7 +199,7 @@ func TestExamplesAreRight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if checked < 14 {
+	if checked < 37 {
 		t.Errorf("only %d compose files were found", checked)
 	}
 }
