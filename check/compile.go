@@ -2,7 +2,6 @@ package check
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,8 +10,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/fairlead/fairlead/assets"
-	"github.com/fairlead/fairlead/discovery/composefile"
-	"github.com/fairlead/fairlead/label"
 	"github.com/fairlead/fairlead/routing"
 	"github.com/fairlead/fairlead/routing/build"
 	"github.com/fairlead/fairlead/routing/upstream"
@@ -72,23 +69,4 @@ func (c *checker) has(path string) bool {
 	below := func(dir string) bool { return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/") }
 	return slices.ContainsFunc(c.q.Proxy.Secrets, below) ||
 		slices.ContainsFunc(c.q.Proxy.Workload.Mounts, func(m spec.Mount) bool { return below(m.At) })
-}
-
-// Refused turns why files could not be read into a finding, or returns nil if err
-// is no fault of theirs.
-func Refused(err error) *Finding {
-	e, ok := errors.AsType[*composefile.Error](err)
-	if !ok {
-		return nil
-	}
-	return &Finding{At: e.At, Problem: spec.Problem{Code: e.Code, Message: e.Text, Fix: e.Fix, Effect: label.FileRefused}}
-}
-
-// SameProject is the hint that two files are one project to Compose.
-func SameProject(p, other *composefile.Project) Finding {
-	return Finding{At: composefile.Position{File: p.Files[0]}, Problem: spec.Problem{
-		Code: "same-project", Container: p.Name, Effect: label.Hinted,
-		Message: "is the name of the project of " + other.Files[0] + " too: docker compose takes the services of the one for leftovers of the other",
-		Fix:     "give one of them a line  name: " + p.Name + "-2,  or check them as one project with -f",
-	}}
 }
