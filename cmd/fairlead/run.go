@@ -71,6 +71,7 @@ type process struct {
 	server     *server.Server
 	points     []server.EntryPoint // as bound
 	limits     httpLimits
+	probes     exchange.Probes
 	engines    engines
 	leaving    atomic.Bool
 
@@ -217,12 +218,18 @@ func (p *process) arrival(e server.EntryPoint, trusted []netip.Prefix) http.Hand
 		next = p.certs.Tokens(next)
 	}
 	access := &telemetry.AccessLog{Lines: p.sink.Lines, Faults: p.log, Counters: &p.counters, Next: next}
+	a := p.arrivalAt(e, trusted, access)
+	a.CloseChunked = p.settings.engine == stdEngine // net/http hides a Content-Length beside chunked
+	a.Leaving, a.Answered, a.Probe = p.server.Leaving, access.Note, p.probes.Of
+	return a
+}
+
+// arrivalAt returns what meets requests of an entry point: those that are served, and
+// those that are only explained.
+func (p *process) arrivalAt(e server.EntryPoint, trusted []netip.Prefix, next http.Handler) *exchange.Arrival {
 	return &exchange.Arrival{
 		Trusted: trusted, Gateways: p.watch.hidden, Entry: e.Name,
-		EntryPort: portOf(e.Addr), HTTPS: e.TLS,
-		CloseChunked: p.settings.engine == stdEngine, // net/http hides a Content-Length beside chunked
-		Leaving:      p.server.Leaving,
-		Answered:     access.Note, Next: access,
+		EntryPort: portOf(e.Addr), HTTPS: e.TLS, Next: next,
 	}
 }
 
