@@ -186,7 +186,11 @@ func (a *Arrival) read(x *Exchange, r *http.Request) *Refusal {
 	}
 	host, port, ok := ParseHost(r.Host)
 	if !ok {
-		return because(badHost, fmt.Errorf("host %.80q", r.Host[strings.LastIndexByte(r.Host, '@')+1:]))
+		name := r.Host[strings.LastIndexByte(r.Host, '@')+1:]
+		if name != r.Host {
+			return because(badHost, fmt.Errorf("host %.80q: user names do not belong there", name))
+		}
+		return because(badHost, fmt.Errorf("host %.80q: %s", name, hostFault(name)))
 	}
 	x.Host = host
 	if port != "" {

@@ -144,7 +144,7 @@ func (t *Table) before(last *hostTable, host string) (asked []*hostTable) {
 func (l *leg) passed(q *Query, got *Result, tr *Trace) string {
 	switch {
 	case l.refused:
-		return "does not get it: " + tr.host.holder + " holds the host"
+		return "is out of the question: " + tr.host.holder + " holds the host"
 	case slices.Contains(tr.group, l) && tr.group[0].split != nil:
 		return "matches " + l.path.String() + " as well, and shares the requests"
 	case slices.Contains(tr.group, l):
@@ -152,7 +152,7 @@ func (l *leg) passed(q *Query, got *Result, tr *Trace) string {
 	case l.fits(q.Path):
 		return "matches " + l.path.String() + " as well, which is less specific"
 	}
-	return "its path " + l.path.String() + " does not match"
+	return "does not match: its path is " + l.path.String()
 }
 
 // fits reports whether path is one of l's.
@@ -176,7 +176,7 @@ func (t *Table) explainConnection(x *exchange.Exchange, r *http.Request, got *Re
 		return nil, ""
 	case r.TLS == nil && x.Scheme == "http":
 		if t.env.Certificates == nil {
-			return nil, ""
+			return nil, "" // nobody speaks TLS here
 		}
 		return t.explainPlainHTTP(x, got, r.RequestURI)
 	}
@@ -223,12 +223,14 @@ func (t *Table) demands(got *Result) string {
 func (t *Table) explainPlainHTTP(x *exchange.Exchange, got *Result, target string) (steps []Step, barred string) {
 	policy, port, standing := t.overPlainHTTP(x.Host, x.Entry, got)
 	step := Step{Stage: "plain HTTP", Route: got.id()}
-	switch policy {
-	case spec.PlainRefuse:
+	switch {
+	case policy == spec.PlainRefuse:
 		step.Outcome, barred = "403: HTTPS only", "403: the site is served over HTTPS only"
-	case spec.PlainRedirect:
+	case policy == spec.PlainRedirect:
 		step.Outcome = fmt.Sprintf("%d to %s", redirectStatus(standing), httpsURL(x.Host, port))
 		barred = fmt.Sprintf("%d: to %s", redirectStatus(standing), httpsURL(x.Host, port)+target)
+	case got.route == nil:
+		return nil, ""
 	default:
 		step.Outcome = "served: " + t.whyPlain(x, got)
 	}
@@ -238,8 +240,6 @@ func (t *Table) explainPlainHTTP(x *exchange.Exchange, got *Result, target strin
 // whyPlain says why a request is served over plain HTTP.
 func (t *Table) whyPlain(x *exchange.Exchange, got *Result) string {
 	switch r := got.route; {
-	case r == nil:
-		return "nothing of the host is told"
 	case r.spec.PlainHTTP == spec.PlainServe:
 		return "the label http says so"
 	case got.tls.Policy.Mode == spec.TLSOff || r.spec.TLS.Mode == spec.TLSOff:

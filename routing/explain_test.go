@@ -27,23 +27,23 @@ func TestExplain(t *testing.T) {
 goes to shop/web:80
 host: matches app.ex, held by shop
 path shop/web: matches /
-path shop/api: its path /api does not match
-path shop/blue: its path /bg does not match
-path shop/green: its path /bg does not match
+path shop/api: does not match: its path is /api
+path shop/blue: does not match: its path is /bg
+path shop/green: does not match: its path is /bg
 pool shop/web: shop/web:80: web 10.75.94.87:80 gets it (the only one that is ready)`},
 		{"app.ex", "/api/x", true, `
 goes to shop/web:80
 host: matches app.ex, held by shop
 condition shop/api: matches /api, but its condition match.header.X-Beta is not met
 path shop/web: matches /
-path shop/blue: its path /bg does not match
-path shop/green: its path /bg does not match
+path shop/blue: does not match: its path is /bg
+path shop/green: does not match: its path is /bg
 pool shop/web: shop/web:80: web 10.75.94.87:80 gets it (the only one that is ready)`},
 		{"app.ex", "/bg", true, `
 goes to shop/green:80
 host: matches app.ex, held by shop
 path shop/green: matches /bg, and is ready while shop/blue, which matches the same, is not
-path shop/api: its path /api does not match
+path shop/api: does not match: its path is /api
 path shop/web: matches / as well, which is less specific
 path shop/blue: matches /bg as well; shop/green serves
 pool shop/green: shop/green:80: green 10.186.71.136:80 gets it (the only one that is ready)`},

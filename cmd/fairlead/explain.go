@@ -74,6 +74,8 @@ type explanation struct {
 	URL   string `json:"url"`
 	Entry string `json:"entry"` // name of the entry point
 	routing.Explanation
+
+	location string // that the answer leads to
 }
 
 // An enquiry is a request that somebody asks about.

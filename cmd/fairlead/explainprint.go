@@ -12,7 +12,7 @@ import (
 // who are on it.
 func (e *explanation) print(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s%s: %s\n\n", e.Host, e.Path, e.Answer)
+	fmt.Fprintf(&b, "%s: %s\n\n", e.URL, e.Answer)
 	printSteps(&b, e.Steps)
 	if e.Route != nil {
 		printRoute(&b, "\nroute ", e.Route)
@@ -20,7 +20,7 @@ func (e *explanation) print(w io.Writer) error {
 	for i := range e.Rivals {
 		printRoute(&b, "the same is matched by ", &e.Rivals[i])
 	}
-	if len(e.Request) > 0 {
+	if len(e.Request) > 0 && e.OK {
 		b.WriteString("\nthe app would receive\n")
 		for _, line := range e.Request {
 			b.WriteString("  " + line + "\n")
@@ -59,7 +59,7 @@ var ofRoutes = map[string]bool{"path": true, "condition": true, "canary": true}
 
 func printRoute(b *strings.Builder, what string, r *routing.RouteView) {
 	fmt.Fprintf(b, "%s%s, from the labels of %s: %s", what, r.ID, r.Container, r.State)
-	if r.Reason != "" && r.State != "refused" {
+	if r.Reason != "" && r.State != "refused" && r.State != "no-endpoint" {
 		fmt.Fprintf(b, " (%s)", r.Reason)
 	}
 	b.WriteString("\n")

@@ -32,8 +32,8 @@ func (p *process) explain(t *routing.Table, r *http.Request) (any, error) {
 		return e, nil
 	}
 	q.secure, q.entry = true, ""
-	if host, _, ok := exchange.ParseHost(q.authority); ok {
-		q.authority = host // the port was that of plain HTTP
+	if rest, ok := strings.CutPrefix(e.location, "https://"); ok {
+		q.authority, _, _ = strings.Cut(rest, "/")
 	}
 	first := e.Steps[over]
 	if e, err = p.rehearse(t, r, q); err == nil {
@@ -74,15 +74,17 @@ func (p *process) rehearse(t *routing.Table, from *http.Request, q *enquiry) (*e
 	arrival.Probe = func(netip.AddrPort) *exchange.Probe { return probe }
 	w := &dropped{header: http.Header{}}
 	arrival.ServeHTTP(w, q.request(from))
+	e.location = w.header.Get("Location")
 	out := probe.Outcome()
 	switch {
 	case x == nil:
 		e.Host, e.Path, e.Status = q.name(), q.target, w.status
-		e.Answer = fmt.Sprintf("%d: %s", w.status, http.StatusText(w.status))
+		e.Answer = fmt.Sprintf("%d: %s", w.status, w.message())
+		step := routing.Step{Stage: "request", Outcome: "refused (" + out.Code + ")"}
 		if out.Cause != nil {
-			e.Answer = fmt.Sprintf("%d: %v", w.status, out.Cause)
+			step.Outcome += ": " + out.Cause.Error()
 		}
-		e.Steps = []routing.Step{{Stage: "request", Outcome: strings.TrimSuffix("refused: "+out.Code, ": ")}}
+		e.Steps = []routing.Step{step}
 		return e, nil
 	case !told:
 		e.Host, e.Path, e.Status, e.OK = x.Host, q.target, w.status, true
@@ -169,12 +171,22 @@ func claims(h http.Header) string {
 type dropped struct {
 	header http.Header
 	status int
+	text   []byte // of a page of the proxy's own
+}
+
+// message returns what such a page says.
+func (w *dropped) message() string {
+	_, rest, _ := strings.Cut(string(w.text), "\n")
+	message, _, _ := strings.Cut(rest, "\n")
+	return cmp.Or(message, http.StatusText(w.status))
 }
 
 func (w *dropped) Header() http.Header { return w.header }
 
 func (w *dropped) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
+	const page = 1 << 10
+	w.text = append(w.text, p[:min(len(p), page-len(w.text))]...)
 	return len(p), nil
 }
 
