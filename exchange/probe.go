@@ -147,3 +147,11 @@ func (s *Probes) Of(from netip.AddrPort) *Probe {
 	}
 	return (*by)[netip.AddrPortFrom(plainAddr(from.Addr()), from.Port())]
 }
+
+// Len returns how many there are.
+func (s *Probes) Len() int {
+	if by := s.by.Load(); by != nil {
+		return len(*by)
+	}
+	return 0
+}

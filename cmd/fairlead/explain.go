@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/fairlead/fairlead/admin"
 	"github.com/fairlead/fairlead/exchange"
@@ -20,6 +22,9 @@ type explainFlags struct {
 	clientFlags
 	method, from, entry, sni string
 	headers                  []string
+	data                     string
+	send                     bool
+	timeout                  time.Duration
 }
 
 func explainCommand() *cobra.Command {
@@ -28,11 +33,17 @@ func explainCommand() *cobra.Command {
 		Use: "explain URL", Short: "Say what happens to a request for URL, and why (exit code 1 if no app answers it)", Args: cobra.ExactArgs(1),
 		Long: "Say what happens to a request for URL, and why: every decision on its way, and what the app would receive.\n" +
 			"https:// asks about an entry point with TLS, http:// about one without; without either, redirects to HTTPS are followed.\n" +
-			"Nothing is sent.",
+			"Nothing is sent, unless --send has it sent through the running proxy.",
 		RunE: func(c *cobra.Command, args []string) error {
 			client, err := f.client(c)
 			if err != nil {
 				return err
+			}
+			if f.data != "" && !c.Flags().Changed("method") {
+				f.method = http.MethodPost
+			}
+			if f.send {
+				return f.reallySend(c, client, args[0])
 			}
 			return f.rehearse(c, client, args[0])
 		},
@@ -43,12 +54,33 @@ func explainCommand() *cobra.Command {
 	fl.StringVar(&f.entry, "entry", "", "name of the entry point it comes in by (without it, that of the URL's port, or the first)")
 	fl.StringVar(&f.sni, "sni", "", "name in the TLS handshake (without it, the URL's host)")
 	fl.StringArrayVar(&f.headers, "header", nil, "NAME: VALUE of the request (repeatable)")
+	fl.StringVar(&f.data, "data", "", "body of the request; its method is POST then if --method does not say otherwise")
+	fl.BoolVar(&f.send, "send", false, "really send it, and show what went over both sides of the proxy (exit code 1 from status 500 on)")
+	fl.DurationVar(&f.timeout, "timeout", 30*time.Second, "how long --send waits for the answer")
+	c.MarkFlagsMutuallyExclusive("send", "from") // it comes from where it comes from
 	f.add(c)
 	return c
 }
 
+// reallySend sends the request and shows what came of it.
+func (f *explainFlags) reallySend(c *cobra.Command, client admin.Client, target string) error {
+	out, err := f.deliver(c.Context(), client, target)
+	if err != nil {
+		return err
+	}
+	if f.json {
+		err = writeJSON(c.OutOrStdout(), out)
+	} else {
+		err = out.print(c.OutOrStdout())
+	}
+	if err == nil && !out.OK {
+		return errNo
+	}
+	return err
+}
+
 func (f *explainFlags) query(target string) url.Values {
-	return url.Values{"url": {target}, "method": {f.method}, "from": {f.from}, "entry": {f.entry}, "sni": {f.sni}, "header": f.headers}
+	return url.Values{"url": {target}, "method": {f.method}, "from": {f.from}, "entry": {f.entry}, "sni": {f.sni}, "header": f.headers, "length": {strconv.Itoa(len(f.data))}}
 }
 
 // rehearse asks what would happen.
@@ -85,6 +117,9 @@ type enquiry struct {
 	target       string
 	method       string
 	header       http.Header
+	lines        []string // header, as it was written
+	length       int64    // of the body
+	data         string   // the body; only if it is sent
 	from         netip.Addr
 	entry, sni   string
 }
@@ -106,7 +141,9 @@ func readEnquiry(v url.Values) (*enquiry, error) {
 			return nil, fmt.Errorf("header %q: want NAME: VALUE", h)
 		}
 		q.header.Add(name, value)
+		q.lines = append(q.lines, name+": "+value)
 	}
+	q.length, _ = strconv.ParseInt(v.Get("length"), 10, 64)
 	if from := v.Get("from"); from != "" {
 		a, err := netip.ParseAddr(from)
 		if err != nil {

@@ -220,3 +220,86 @@ func TestExplainFollowsToHTTPS(t *testing.T) {
 		t.Errorf("%v: %d rivals, want 1", err, len(e.Rivals))
 	}
 }
+
+// What --send shows is what went over both sides.
+func TestExplainSends(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	app, _ := w.run(inProject(labelled("web", "host=app.test", "path=/api", "strip=true"), "shop", "web"), func(c *appConn, r *seen) bool {
+		c.say("HTTP/1.1 201 Made\r\nX-App: yes\r\nContent-Length: 5\r\n\r\nhello")
+		return true
+	})
+	w.run(labelled("big", "host=big.test"), func(c *appConn, r *seen) bool {
+		c.say("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+		c.repeat("0123456789", 10000)
+		return true
+	})
+	w.run(labelled("late", "host=late.test"), func(c *appConn, r *seen) bool { return false })
+	p := w.start("--https", "127.0.0.1:0")
+	p.settle()
+	send := func(args ...string) (s sent, err error) {
+		t.Helper()
+		out, err := command(append([]string{"explain", "--send", "--json", "--admin", p.admin.Socket}, args...)...)
+		if jerr := json.Unmarshal([]byte(out), &s); jerr != nil {
+			t.Fatalf("%q: %v, %v: %s", args, jerr, err, out)
+		}
+		return s, err
+	}
+	for _, scheme := range []string{"http", "https"} {
+		s, err := send(scheme+"://app.test/api/x?q", "--data", "body", "--header", "X-A: 1")
+		if err != nil || s.Status != 201 || s.Body != "hello" || s.Bytes != 5 || s.More || s.Code != "" || len(s.Attempts) != 1 || s.Route != "shop/web" {
+			t.Fatalf("%s: %v, %+v", scheme, err, s)
+		}
+		got, a := app.last(t), s.Attempts[0]
+		if want := append([]string{got.line}, got.fields...); !slices.Equal(a.Request, want) || got.body != "body" {
+			t.Errorf("%s: sent to the app, it says:\n%q\nand the app got\n%q and %q", scheme, a.Request, want, got.body)
+		}
+		if want := []string{"HTTP/1.1 201 Made", "X-App: yes", "Content-Length: 5"}; !slices.Equal(a.Answer, want) || a.Container != "web" {
+			t.Errorf("%s: %s answered %q, want %q of web", scheme, a.Container, a.Answer, want)
+		}
+		if s.Request[0] != "POST /api/x?q HTTP/1.1" || !slices.Contains(s.Request, "X-A: 1") || s.Answer[0] != "HTTP/1.1 201 Created" && s.Answer[0] != "HTTP/1.1 201 Made" || !slices.Contains(s.Answer, "X-App: yes") {
+			t.Errorf("%s: the client's side was %q and %q", scheme, s.Request, s.Answer)
+		}
+		if (s.TLS != nil) != (scheme == "https") || s.TLS != nil && (s.TLS.Names[0] != "app.test" || s.TLS.Distrust == "") {
+			t.Errorf("%s: TLS is %+v", scheme, s.TLS)
+		}
+		if s.Done < s.First || s.First < s.Connected || a.Answered < a.Sent || s.Done <= 0 {
+			t.Errorf("%s: times out of order: %+v", scheme, s)
+		}
+	}
+	if s, err := send("http://big.test/"); err != nil || s.Bytes != 100000 || len(s.Body) != sendShown || !s.More {
+		t.Errorf("%v: %d bytes, %d shown, more %v; want 100000, %d, true", err, s.Bytes, len(s.Body), s.More, sendShown)
+	}
+	if s, err := send("http://late.test/"); err != errNo || s.Status != 502 || s.Code == "" || len(s.Attempts) == 0 || s.Attempts[0].Err == "" {
+		t.Errorf("a dead app: %v, %+v", err, s)
+	}
+	if s, err := send("http://none.test/"); err != nil || s.Status != 404 || s.Code != "no-route" || len(s.Attempts) != 0 {
+		t.Errorf("no route: %v, %+v", err, s)
+	}
+	out, err := command("explain", "--send", "http://app.test/api/x", "--admin", p.admin.Socket)
+	for _, part := range []string{"http://app.test/api/x: 201 ", ", by web 127.", "\nto the proxy at 127.0.0.1:", "  > GET /api/x HTTP/1.1\n", "  < X-App: yes\n", "\nto the app, web 127.", "  > GET /x HTTP/1.1\n", "body of 5 bytes", "\nhello\n"} {
+		if err != nil || !strings.Contains(out, part) {
+			t.Errorf("%v: lacks %q:\n%s", err, part, out)
+		}
+	}
+	if _, err := command("explain", "--send", "--from", "10.0.0.1", "app.test", "--admin", p.admin.Socket); err == nil {
+		t.Error("--from with --send was taken")
+	}
+	if n := p.probes.Len(); n != 0 {
+		t.Errorf("%d probes are left", n)
+	}
+}
+
+func TestExplainSendGivesUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	release := make(chan struct{})
+	w.run(labelled("slow", "host=slow.test"), func(*appConn, *seen) bool { <-release; return false })
+	defer close(release)
+	p := w.start()
+	p.settle()
+	out, err := command("explain", "--send", "--timeout", "50ms", "http://slow.test/", "--admin", p.admin.Socket)
+	if err != errNo || !strings.Contains(out, "no complete answer came in time") || !strings.Contains(out, "to the app, slow ") {
+		t.Errorf("%v:\n%s", err, out)
+	}
+}

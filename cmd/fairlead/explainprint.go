@@ -77,3 +77,82 @@ func printRoute(b *strings.Builder, what string, r *routing.RouteView) {
 		b.WriteString("\n")
 	}
 }
+
+// print writes s for people: what came of it, then both sides of the proxy.
+func (s *sent) print(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n\n", s.URL, s.outcome())
+	side := "to the proxy at " + s.Address
+	if s.TLS != nil {
+		side += ", " + s.TLS.String()
+	}
+	b.WriteString(side + "\n")
+	printHead(&b, ">", s.Request)
+	for _, line := range s.Informed {
+		printHead(&b, "<", []string{line})
+	}
+	printHead(&b, "<", s.Answer)
+	times := "connected after " + inMillis(s.Connected)
+	if s.Secured > 0 {
+		times += ", TLS " + inMillis(s.Secured)
+	}
+	if s.First > 0 {
+		times += ", first byte " + inMillis(s.First)
+	}
+	fmt.Fprintf(&b, "  %s, done %s; body of %s\n", times, inMillis(s.Done), counted(s.Bytes, "byte"))
+	if s.Held > 0 {
+		fmt.Fprintf(&b, "  it waited %s for a container\n", inMillis(s.Held))
+	}
+	if s.Cause != "" {
+		b.WriteString("  why: " + s.Cause + "\n")
+	}
+	for i := range s.Attempts {
+		s.Attempts[i].print(&b)
+	}
+	if s.Unseen {
+		b.WriteString("\nanother process answered: what it sent to the app is not known\n")
+	}
+	if s.Body != "" {
+		b.WriteString("\n" + strings.TrimRight(s.Body, "\n") + "\n")
+		if s.More {
+			b.WriteString("…\n")
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (a *sentTry) print(b *strings.Builder) {
+	fmt.Fprintf(b, "\nto the app, %s", strings.TrimSpace(a.Container+" "+a.Endpoint))
+	if a.Kept {
+		b.WriteString(", by a connection that was open")
+	}
+	b.WriteString("\n")
+	printHead(b, ">", a.Request)
+	printHead(b, "<", a.Answer)
+	times := "asked after " + inMillis(a.Begun)
+	if a.Sent > 0 {
+		times += ", sent " + inMillis(a.Sent)
+	}
+	if a.Answered > 0 {
+		times += ", answered " + inMillis(a.Answered)
+	}
+	b.WriteString("  " + times + "\n")
+	if a.Err != "" {
+		b.WriteString("  failed: " + a.Err + "\n")
+	}
+}
+
+func printHead(b *strings.Builder, sign string, lines []string) {
+	for _, line := range lines {
+		b.WriteString("  " + sign + " " + line + "\n")
+	}
+}
+
+// counted returns n and what it counts.
+func counted(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

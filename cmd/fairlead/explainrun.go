@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -136,6 +137,9 @@ func (q *enquiry) request(from *http.Request) *http.Request {
 		Method: q.method, Host: q.authority, RequestURI: q.target, URL: &url.URL{Path: path, RawQuery: query},
 		Header: q.header.Clone(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody,
 		RemoteAddr: netip.AddrPortFrom(q.from, 0).String(),
+	}
+	if q.length > 0 {
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader("")), q.length // a rehearsal reads none of it
 	}
 	if q.secure {
 		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, ServerName: q.name(), HandshakeComplete: true}

@@ -416,6 +416,7 @@ func (p *process) adminServer() *admin.Server {
 		Sessions: map[string]func(*http.Request) (func(context.Context, *admin.Session), error){
 			"takeover": p.takeover,
 			"upgrade":  p.upgrade,
+			"send":     p.send,
 		},
 		Sources: map[string]func(*http.Request) (any, error){
 			"certs":   p.certificates,
