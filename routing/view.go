@@ -68,6 +68,14 @@ func (t *Table) View() View {
 	return v
 }
 
+// Verdicts returns what became of every container that t was compiled from.
+func (t *Table) Verdicts() (all []spec.Verdict) {
+	for _, u := range t.units {
+		all = append(all, u.spec.Verdicts...)
+	}
+	return all
+}
+
 func (t *Table) viewOf(r *route) RouteView {
 	s := r.spec
 	v := RouteView{ID: s.ID, Owner: s.Owner, Container: s.Container, Origin: s.Origin, Pool: s.Pool, Options: s.Options, Count: r.tally.Count()}

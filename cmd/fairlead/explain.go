@@ -23,21 +23,32 @@ type explainFlags struct {
 	method, from, entry, sni string
 	headers                  []string
 	data                     string
-	send                     bool
+	send, all                bool
+	container                string
 	timeout                  time.Duration
 }
 
 func explainCommand() *cobra.Command {
 	var f explainFlags
 	c := &cobra.Command{
-		Use: "explain URL", Short: "Say what happens to a request for URL, and why (exit code 1 if no app answers it)", Args: cobra.ExactArgs(1),
+		Use: "explain URL | --container NAME | --all", Short: "Say what happens to a request for URL, or what becomes of a container, and why (exit code 1 if no app answers)",
+		Args: func(c *cobra.Command, args []string) error {
+			if f.all || c.Flags().Changed("container") {
+				return cobra.NoArgs(c, args)
+			}
+			return cobra.ExactArgs(1)(c, args)
+		},
 		Long: "Say what happens to a request for URL, and why: every decision on its way, and what the app would receive.\n" +
 			"https:// asks about an entry point with TLS, http:// about one without; without either, redirects to HTTPS are followed.\n" +
-			"Nothing is sent, unless --send has it sent through the running proxy.",
+			"Nothing is sent, unless --send has it sent through the running proxy.\n\n" +
+			"--container says why a container is, or is not, routed: by its name, the beginning of its id, its compose service or PROJECT/SERVICE.",
 		RunE: func(c *cobra.Command, args []string) error {
 			client, err := f.client(c)
 			if err != nil {
 				return err
+			}
+			if f.all || c.Flags().Changed("container") {
+				return f.containers(c, client)
 			}
 			if f.data != "" && !c.Flags().Changed("method") {
 				f.method = http.MethodPost
@@ -57,6 +68,9 @@ func explainCommand() *cobra.Command {
 	fl.StringVar(&f.data, "data", "", "body of the request; its method is POST then if --method does not say otherwise")
 	fl.BoolVar(&f.send, "send", false, "really send it, and show what went over both sides of the proxy (exit code 1 from status 500 on)")
 	fl.DurationVar(&f.timeout, "timeout", 30*time.Second, "how long --send waits for the answer")
+	fl.StringVar(&f.container, "container", "", "say why this container is, or is not, routed")
+	fl.BoolVar(&f.all, "all", false, "say it of every container, in a line each")
+	c.MarkFlagsMutuallyExclusive("container", "all", "send")
 	c.MarkFlagsMutuallyExclusive("send", "from") // it comes from where it comes from
 	f.add(c)
 	return c

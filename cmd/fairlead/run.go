@@ -72,6 +72,7 @@ type process struct {
 	points     []server.EntryPoint // as bound
 	limits     httpLimits
 	probes     exchange.Probes
+	reading    spec.Config // of labels
 	engines    engines
 	leaving    atomic.Bool
 
@@ -141,9 +142,10 @@ func (p *process) wireRouting(points []server.EntryPoint) error {
 	}
 	p.orders = &orderBook{file: statefile.File(filepath.Join(s.dataDir, "control.json")), log: p.log}
 	p.assets = assets.NewStore(assets.Config{Dir: filepath.Join(s.dataDir, "assets"), Fetch: p.fetchFiles, Limits: s.assets, Log: p.log, Now: time.Now})
+	p.reading = spec.Config{Schema: schema, Domain: s.domain, Network: s.network, Defaults: defaults, Entries: entryNames(points), Names: s.names()}
 	p.watch = &watch{
 		orders: p.orders,
-		parser: spec.NewParser(spec.Config{Schema: schema, Domain: s.domain, Network: s.network, Defaults: defaults, Entries: entryNames(points), Names: s.names()}),
+		parser: spec.NewParser(p.reading),
 		claims: &routing.Claims{Grace: s.claimGrace, Share: s.shares, File: filepath.Join(s.dataDir, "claims.json")},
 		live:   &routing.Live{}, log: p.log,
 		wake: make(chan struct{}, 1), first: make(chan struct{}), pen: newPen(), asked: make(chan chan<- *routing.Ledger),
@@ -419,11 +421,12 @@ func (p *process) adminServer() *admin.Server {
 			"send":     p.send,
 		},
 		Sources: map[string]func(*http.Request) (any, error){
-			"certs":   p.certificates,
-			"ca":      p.rootCertificate,
-			"routes":  table(func(t *routing.Table, _ *http.Request) (any, error) { return p.routesView(t), nil }),
-			"explain": table(p.explain),
-			"status":  func(*http.Request) (any, error) { return p.status(), nil },
+			"certs":     p.certificates,
+			"ca":        p.rootCertificate,
+			"routes":    table(func(t *routing.Table, _ *http.Request) (any, error) { return p.routesView(t), nil }),
+			"explain":   table(p.explain),
+			"container": table(p.explainContainer),
+			"status":    func(*http.Request) (any, error) { return p.status(), nil },
 		},
 	}
 }

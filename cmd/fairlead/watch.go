@@ -89,6 +89,17 @@ func (w *watch) containers() (all []*spec.Workload) {
 	return all
 }
 
+// known returns all containers that the engine has and has had, and the place of the
+// proxy among them.
+func (w *watch) known() ([]*spec.Workload, spec.Self) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.engine == nil {
+		return nil, spec.Self{}
+	}
+	return w.engine.Workloads, w.engine.Self
+}
+
 // Run compiles until ctx ends.
 func (w *watch) Run(ctx context.Context) error {
 	keeper := ledgerKeeper{log: w.log, pen: w.pen, ledgers: make(chan *routing.Ledger)}
