@@ -282,8 +282,16 @@ func (e *Explanation) explainRoute(x *exchange.Exchange, h http.Header, got *Res
 	case a.Endpoint != "":
 		step("pool", fmt.Sprintf("%s: %s %s gets it (%s)", e.Route.Pool, a.Container, a.Endpoint, a.Reason))
 	default:
-		step("pool", e.Route.Pool+": nobody gets it now: "+a.Reason)
-		if e.OK {
+		hold := backend.Hold(got.route.spec.Options)
+		switch {
+		case hold <= 0:
+			step("pool", e.Route.Pool+": nobody gets it now, and the label hold lets nobody wait")
+		case e.OK || got.route.pool.Expects():
+			step("pool", e.Route.Pool+": nobody gets it now, so it waits up to "+hold.String()+" (label hold)")
+		default:
+			step("pool", e.Route.Pool+": nobody gets it now, and nothing is about to: it does not wait")
+		}
+		if e.OK { // all are busy
 			e.Answer, e.OK = "waits for "+e.Route.Pool+": "+a.Reason, false
 		}
 	}

@@ -61,7 +61,7 @@ reading shop/green: refused: the path can also be read as /bg, which another rou
 503 with Retry-After: away is exited
 host: matches away.ex, held by shop
 path shop/away: matches /, without a ready endpoint
-pool shop/away: shop/away:80: nobody gets it now: away is exited`},
+pool shop/away: shop/away:80: nobody gets it now, and nothing is about to: it does not wait`},
 		{"bad.ex", "/", false, `
 503: the route shop/bad is refused: bad: fairlead.alow="private": is not a label; did you mean "fairlead.allow"? [unknown-label, route refused]
 host: matches bad.ex, held by shop

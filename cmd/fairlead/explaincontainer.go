@@ -51,7 +51,8 @@ type containerPlace struct {
 // A containerRoute is a route that has to do with the container.
 type containerRoute struct {
 	ID       string                  `json:"id"`
-	Hosts    []string                `json:"hosts"` // with paths
+	Hosts    []string                `json:"hosts"`          // with paths
+	Lost     []string                `json:"lost,omitempty"` // hosts that another owner holds, and who
 	State    string                  `json:"state"`
 	Reason   string                  `json:"reason,omitempty"`
 	Speaks   bool                    `json:"speaks"`             // its labels are those of the route
@@ -210,8 +211,11 @@ func (q *inquest) routes(w *spec.Workload) (all []containerRoute) {
 			out.Endpoint = &r.Endpoints[at]
 		}
 		for _, m := range r.Matches {
-			if !m.Refused {
-				out.Hosts = append(out.Hosts, m.Host+strings.TrimSuffix(m.Path, "/"))
+			switch where := m.Host + strings.TrimSuffix(m.Path, "/"); {
+			case !m.Refused:
+				out.Hosts = append(out.Hosts, where)
+			case m.Holder != r.Owner: // else it is a default host that is not needed
+				out.Lost = append(out.Lost, where+", which "+m.Holder+" holds")
 			}
 		}
 		all = append(all, out)
@@ -219,10 +223,10 @@ func (q *inquest) routes(w *spec.Workload) (all []containerRoute) {
 	return all
 }
 
-// problems returns those of the container, and of its routes where it speaks for them.
+// problems returns those of the container, and of its routes.
 func (q *inquest) problems(v *containerView) (all []spec.Problem) {
 	for _, p := range q.view.Problems {
-		if p.Container == v.Name {
+		if p.Container == v.Name || slices.ContainsFunc(v.Routes, func(r containerRoute) bool { return r.ID == p.Route && p.Effect == label.Refused }) {
 			all = append(all, p)
 		}
 	}

@@ -103,7 +103,7 @@ func (s *sent) print(w io.Writer) error {
 	if s.Held > 0 {
 		fmt.Fprintf(&b, "  it waited %s for a container\n", inMillis(s.Held))
 	}
-	if s.Cause != "" {
+	if s.Cause != "" && s.Err == "" {
 		b.WriteString("  why: " + s.Cause + "\n")
 	}
 	for i := range s.Attempts {

@@ -181,8 +181,9 @@ func (p *process) converse(ctx context.Context, q *enquiry, out *sent, probe *ex
 			return fmt.Errorf("TLS handshake: %w", err)
 		}
 		out.Secured = millis(time.Since(begun))
-		out.TLS = describeTLS(secure.ConnectionState(), q.name())
 		conn = secure
+		// Afterwards: looking at authorities takes its time, which is not the proxy's.
+		defer func() { out.TLS = describeTLS(secure.ConnectionState(), q.name()) }()
 	}
 	head := q.head()
 	out.Request = headLines([]byte(head))
@@ -348,5 +349,8 @@ func (s *sent) outcome() string {
 }
 
 func inMillis(ms float64) string {
+	if ms >= 1000 {
+		return strconv.FormatFloat(ms/1000, 'f', 2, 64) + " s"
+	}
 	return cmp.Or(strings.TrimSuffix(strconv.FormatFloat(ms, 'f', 1, 64), ".0"), "0") + " ms"
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"strings"
@@ -33,7 +34,7 @@ func describeTLS(state tls.ConnectionState, name string) *sentTLS {
 }
 
 func (d *sentTLS) String() string {
-	text := d.Version + ", certificate of " + strings.Join(d.Names, ", ") + " by " + d.Issuer + " until " + d.NotAfter.Local().Format(time.DateOnly)
+	text := d.Version + ", certificate of " + cmp.Or(strings.Join(d.Names, ", "), "no name") + " by " + d.Issuer + " until " + d.NotAfter.Local().Format(time.DateOnly)
 	if d.Distrust != "" {
 		text += "; not trusted: " + d.Distrust
 	}

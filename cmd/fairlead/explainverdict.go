@@ -93,6 +93,9 @@ func (q *inquest) judgeRouted(v *containerView, w *spec.Workload) {
 	case r.State == "refused":
 		v.Verdict = "route-refused"
 		v.Why, v.Next = "the route "+r.ID+" is refused: "+r.Reason, "mend the label, "+anew(w)
+		if len(r.Lost) > 0 {
+			v.Why, v.Next = "another owner has the hosts of its route "+r.ID+": "+strings.Join(r.Lost, "; "), "use another host, or do what the problem below says"
+		}
 	case r.State == "maintenance" || r.State == "standby":
 		v.Verdict = r.State
 		v.Why, v.Next = "the route "+r.ID+" is in "+r.State+": "+r.Reason, "fairlead explain "+cmp.Or(slices.Concat(r.Hosts, []string{""})[0], "URL")
@@ -220,7 +223,7 @@ func (v *containerView) print(w io.Writer) error {
 		line("address", strings.TrimPrefix(cmp.Or(c.Address, "none")+", "+c.AddressWhy, ", "))
 	}
 	for _, r := range v.Routes {
-		text := r.ID + " (" + strings.Join(r.Hosts, ", ") + "): " + r.State
+		text := r.ID + " (" + strings.Join(slices.Concat(r.Hosts, r.Lost), "; ") + "): " + r.State
 		if r.Endpoint != nil {
 			text += ", here " + r.Endpoint.State
 		}
