@@ -128,9 +128,8 @@ func (p *process) deliver(ctx context.Context, q *enquiry, point *server.EntryPo
 	begun := time.Now()
 	probe := exchange.NewProbe()
 	err := p.converse(ctx, q, out, probe, begun)
-	out.Done = millis(time.Since(begun))
 	if err != nil {
-		out.Err = worded(ctx, err)
+		out.Err, out.Done = worded(ctx, err), cmp.Or(out.Done, millis(time.Since(begun)))
 	}
 	settled, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendSettle)
 	defer cancel()
@@ -190,7 +189,9 @@ func (p *process) converse(ctx context.Context, q *enquiry, out *sent, probe *ex
 	if _, err := io.WriteString(conn, head+q.data); err != nil {
 		return fmt.Errorf("send: %w", err)
 	}
-	return out.read(bufio.NewReader(conn), q.method, begun)
+	err = out.read(bufio.NewReader(conn), q.method, begun)
+	out.Done = millis(time.Since(begun))
+	return err
 }
 
 // head returns the head of q as it is sent: what was given, and as little else as

@@ -28,7 +28,10 @@ const (
 
 // A Kind is one middleware: the labels that fill a T, and the handler a T makes.
 // An error of Build refuses the route if the kind is FailClosed, and otherwise
-// leaves the kind out with a Problem.
+// leaves the kind out with a Problem. A handler that takes something from other
+// requests (a token of a rate limit), or remembers this one, leaves that if
+// exchange.Exchange.Dry: `fairlead explain` has a request take its way without
+// being one.
 type Kind[T any] struct {
 	label.Kind // Name, Section, Doc, Order, Inherit, FailClosed
 	Check      func(*T) error
