@@ -303,3 +303,41 @@ func TestExplainSendGivesUp(t *testing.T) {
 		t.Errorf("%v:\n%s", err, out)
 	}
 }
+
+// Asking about a route whose container is away answers at once, and says how long a
+// request would wait.
+func TestExplainWaitsForNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, hold := range []string{"10m", "0"} {
+		app, id := w.run(labelled("hold-"+hold, "host="+hold+".test", "hold="+hold), nil)
+		app.close()
+		w.engine.Stop(id)
+	}
+	starting := w.engine.Create(w.fill(labelled("starting", "host=starting.test", "hold=10m")))
+	w.engine.Start(starting) // and nothing listens there
+	w.run(baked("web", map[string]string{"a.css": "a{}"}), nil)
+	p := w.start()
+	p.awaitFile("/static/a.css", "a{}")
+	for _, tt := range []struct {
+		ok   bool
+		args []string
+		want []string
+	}{
+		{false, []string{"http://starting.test/"}, []string{": waits up to 10m0s for a container to be ready", "nobody gets it now, so it waits up to 10m0s (label hold)"}},
+		{false, []string{"http://0.test/"}, []string{"503 with Retry-After", "the label hold lets nobody wait"}},
+		{true, []string{"http://app.ex/static/a.css"}, []string{"200: a file of the route", "file: found: text/css"}},
+		{true, []string{"http://app.ex/static/none"}, []string{"goes to shop/web", "file: none answers this, so it is the app's", "  GET /static/none HTTP/1.1"}},
+		{false, []string{"https://app.ex/"}, []string{"nobody answers: no entry point speaks TLS"}},
+	} {
+		out := p.explained(tt.ok, tt.args...)
+		for _, part := range tt.want {
+			if !strings.Contains(out, part) {
+				t.Errorf("explain %q lacks %q:\n%s", tt.args, part, out)
+			}
+		}
+	}
+	if out, err := command("explain", "--send", "https://app.ex/", "--admin", p.admin.Socket); err == nil || !strings.Contains(err.Error(), "no entry point speaks TLS") {
+		t.Errorf("--send without TLS: %v\n%s", err, out)
+	}
+}
