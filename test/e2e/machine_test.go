@@ -26,9 +26,8 @@ type machine struct {
 // The engine is a child of the shell, which collects processes that lost theirs.
 const machineInit = `
 mount --make-rprivate / && mount -t proc proc /proc && mount -t tmpfs -o mode=755 tmpfs /run || exit
-mount --bind hosts /etc/hosts && ip link set lo up || exit
-dockerd --config-file "$PWD/daemon.json" --data-root "$PWD/data" --exec-root /run/docker \
-	--host unix:///run/docker.sock --iptables=false --ip6tables=false --ip-forward=false &
+mount --bind hosts /etc/hosts && mount --bind var /var/lib && ip link set lo up || exit
+dockerd --config-file "$PWD/daemon.json" --host unix:///run/docker.sock --iptables=false --ip6tables=false --ip-forward=false &
 wait`
 
 // newMachine starts a machine with images of this one's engine, by the names
@@ -49,7 +48,7 @@ func newMachine(t testing.TB, images map[string][]string, hosts []string) *machi
 		"hosts":       "127.0.0.1 localhost " + strings.Join(hosts, " ") + "\n::1 ip6-localhost\n",
 		"bin/common":  shimCommon, "bin/docker": shimDocker, "bin/fairlead": shimFairlead,
 		"bin/curl": shimCurl, "bin/make": shimMake, "bin/sudo": "#!/bin/bash\nexec \"$@\"\n",
-		"home/.keep": "",
+		"home/.keep": "", "var/.keep": "",
 	} {
 		m.write(name, text)
 	}
@@ -153,11 +152,8 @@ func (m *machine) do(dir, script string) string {
 	return r.Out
 }
 
-// wipe removes everything from the engine but the images.
-func (m *machine) wipe() {
-	m.run(m.dir, `ids=$(docker ps -aq); [ -z "$ids" ] || docker rm -fv $ids
-		docker network prune -f; docker volume prune -f`, time.Minute)
-}
+// wipe ends the proxies and removes everything from the engine but the images.
+func (m *machine) wipe() { m.run(m.dir, shimCommon+"fresh", time.Minute) }
 
 func (m *machine) remove() {
 	if m.init != nil && m.init.Process != nil {
@@ -173,7 +169,8 @@ func (m *machine) remove() {
 // What stands in for a reader's own programs. Each ends in the real one.
 const (
 	// Compose 1 calls shop-web-1 shop_web_1, and people are slower than scripts:
-	// what asks the proxy waits until it has seen what was started before.
+	// what asks the proxy waits until it has seen what was started before. The
+	// last three are for what a page does before a block.
 	shimCommon = `
 name() {
 	if [[ $1 =~ ^([a-z0-9-]+)-([a-z0-9]+)-([0-9]+)$ ]]; then
@@ -182,18 +179,33 @@ name() {
 	fi
 	printf '%s\n' "$1"
 }
-proxy() { "$E2E_DOCKER" ps --format '{{.Names}}' | grep -m1 fairlead; }
+ours() {
+	local p
+	p=$("$E2E_DOCKER" ps --format '{{.Names}}' | grep -m1 fairlead) || { "$E2E_FAIRLEAD" "$@"; return; }
+	"$E2E_DOCKER" exec "$p" /fairlead "$@"
+}
 settled() {
-	local p out _
-	sleep 0.3
+	local out _
 	for _ in $(seq 50); do
-		p=$(proxy) || return 0
-		out=$("$E2E_DOCKER" exec "$p" /fairlead routes --json 2>/dev/null) &&
-			! grep -qE '"state": ?"(starting|created)"' <<<"$out" && return
-		sleep 0.1
+		sleep 0.2
+		out=$(ours routes --json 2>/dev/null) && ! grep -qE '"state": ?"(starting|created)"' <<<"$out" && return
+		[ -n "$out" ] || [ -n "$("$E2E_DOCKER" ps -q)" ] || return 0
 	done
 }
 args=()
+quickstart() { docker compose -f "$E2E_REPO/compose-examples/quickstart/proxy/compose.yaml" up -d && settled; }
+process() { "$E2E_FAIRLEAD" run "$@" >/run/fairlead.log 2>&1 & settled; }
+fresh() {
+	local ids exe
+	for exe in /proc/[0-9]*/exe; do
+		[ "$(readlink "$exe")" != "$E2E_FAIRLEAD" ] || kill "$(basename "$(dirname "$exe")")"
+	done
+	ids=$("$E2E_DOCKER" ps -aq)
+	[ -z "$ids" ] || "$E2E_DOCKER" rm -fv $ids
+	"$E2E_DOCKER" network prune -f
+	"$E2E_DOCKER" volume prune -f
+	rm -rf /var/lib/fairlead
+} >/dev/null
 `
 	shimDocker = `#!/bin/bash
 . "${0%/*}/common"
@@ -214,15 +226,16 @@ exec "${E2E_COMPOSE:-docker-compose}" "${args[@]}"
 	// What asks a running proxy is run in its container, as the pages say.
 	shimFairlead = `#!/bin/bash
 . "${0%/*}/common"
-case $1 in check | labels | completion | version | help) exec "$E2E_FAIRLEAD" "$@" ;; esac
+case $1 in check | labels | completion | version | help | run) exec "$E2E_FAIRLEAD" "$@" ;; esac
 settled
 for a in "$@"; do args+=("$(name "$a")"); done
-exec "$E2E_DOCKER" exec "$(proxy)" /fairlead "${args[@]}"
+ours "${args[@]}"
 `
+	// On a terminal it shows no progress of what it prints.
 	shimCurl = `#!/bin/bash
 . "${0%/*}/common"
 settled
-exec "$E2E_CURL" --noproxy '*' --max-time 60 "$@"
+exec "$E2E_CURL" -sS --noproxy '*' --max-time 60 "$@"
 `
 	// What it would make is made already; that it could is asked.
 	shimMake = `#!/bin/bash

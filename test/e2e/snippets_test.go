@@ -23,10 +23,6 @@ import (
 // behind `no-run:`; nothing is added without changing this list.
 var notRun = map[string]map[string]int{}
 
-// ownProxy are the pages that start a proxy themselves. For the others that of
-// the quickstart runs.
-var ownProxy = []string{}
-
 func TestSnippets(t *testing.T) {
 	all := readPages(t)
 	m := newMachine(t, imagesOf(all), hostsOf(all))
@@ -52,41 +48,29 @@ type session struct {
 	blocks int
 }
 
-// prepare makes the directory that a reader has: the examples, and for their
-// pages the folder of the page. The project that a page looks at, if it has one,
-// is beside this file.
+// prepare makes the directory that a reader has, with the examples in it: for a
+// page of theirs the folder of the page, for another one a project called shop.
 func (s *session) prepare() {
 	s.t.Helper()
-	root := filepath.Join(s.machine.dir, "pages", strings.ReplaceAll(s.page.path, "/", "-"))
-	for _, dir := range []string{"compose-examples", "test/apps"} {
-		if err := os.CopyFS(filepath.Join(root, dir), os.DirFS(filepath.Join(repo, dir))); err != nil {
-			s.t.Fatal(err)
-		}
+	root := filepath.Join(s.machine.dir, "pages", strings.ReplaceAll(s.page.path, "/", "-"), "shop")
+	if err := os.CopyFS(filepath.Join(root, "compose-examples"), os.DirFS(filepath.Join(repo, "compose-examples"))); err != nil {
+		s.t.Fatal(err)
 	}
 	s.dir = root
 	if strings.HasPrefix(s.page.path, "compose-examples/") {
 		s.dir = filepath.Join(root, filepath.Dir(s.page.path))
-	}
-	if !slices.Contains(ownProxy, s.page.path) && s.page.runs() {
-		s.do(root, "docker compose -f compose-examples/quickstart/proxy/compose.yaml up -d")
-	}
-	scene := filepath.Join(repo, "test/e2e/testdata/pages", strings.TrimSuffix(filepath.Base(s.page.path), ".md"))
-	if _, err := os.Stat(scene); err == nil {
-		if err := os.CopyFS(s.dir, os.DirFS(scene)); err != nil {
-			s.t.Fatal(err)
-		}
-		s.do(s.dir, "docker compose -p shop up -d")
 	}
 }
 
 // try does with a block what its kind asks for.
 func (s *session) try(b block) {
 	s.t.Helper()
-	s.blocks++
-	if b.file() != "" && !b.wrong() {
+	if b.file() != "" {
 		s.save(b)
 	}
 	switch {
+	case b.info == before:
+		s.do(s.dir, shimCommon+b.text)
 	case b.reason() != "":
 	case b.lang() == "sh":
 		s.command(b)
@@ -121,8 +105,8 @@ func (s *session) command(b block) {
 	where := filepath.Join(s.machine.dir, "cwd")
 	r := s.run(s.dir, "trap 'pwd >"+where+"' EXIT\n"+b.text, 2*time.Minute)
 	s.said = r.Out
-	if r.Code != b.code() {
-		s.t.Errorf("%s: exit code %d, want %d:\n%s\n%s", b.at, r.Code, b.code(), b.text, r.Out)
+	if (r.Code != 0) != b.fails() {
+		s.t.Errorf("%s: exit code %d:\n%s\n%s", b.at, r.Code, b.text, r.Out)
 	}
 	if cwd, err := os.ReadFile(where); err == nil {
 		s.dir = strings.TrimSpace(string(cwd))
@@ -141,12 +125,14 @@ func (s *session) compose(b block) {
 		s.t.Errorf("%s: %v", b.at, err)
 		return
 	}
+	// What was shown last, for what is done before the next commands.
+	s.save(block{text: "# last.yaml\n" + b.text})
 	text, check := b.text, "docker compose config -q && fairlead check"
 	switch {
 	case len(top.Jobs) > 0:
 		for _, job := range top.Jobs {
 			for _, step := range job.Steps {
-				s.command(block{at: b.at, info: "sh", text: step.Run})
+				s.command(block{at: b.at, info: b.info, text: step.Run})
 			}
 		}
 		return
@@ -171,11 +157,6 @@ type page struct {
 	text   string
 }
 
-// runs reports whether anything of the page is run.
-func (p page) runs() bool {
-	return slices.ContainsFunc(p.blocks, func(b block) bool { return b.lang() == "sh" && b.reason() == "" })
-}
-
 // A block is a fenced block of code: ```INFO, its text, ```.
 type block struct{ at, info, text string }
 
@@ -190,13 +171,8 @@ func (b block) reason() string {
 	return reason
 }
 
-// code is the exit code that the block is to end with.
-func (b block) code() (n int) {
-	if _, code, ok := strings.Cut(b.info, "exit="); ok {
-		fmt.Sscan(code, &n)
-	}
-	return n
-}
+// fails: the last command is to end with another code than 0.
+func (b block) fails() bool { return strings.HasSuffix(b.info, " fails") }
 
 var fileLine = regexp.MustCompile(`^# ([a-z0-9.][A-Za-z0-9._/-]*\.[a-z]+)\n`)
 
@@ -208,25 +184,36 @@ func (b block) file() string {
 	return ""
 }
 
+// before is the info of what is no block but a comment, <!-- before: COMMANDS -->,
+// which readers do not see: what they have done already.
+const before = "before"
+
 // parsePage takes a page apart. An indented block of code is an error: it has no
 // info string.
 func parsePage(path, text string) (page, error) {
 	p := page{path: path, text: text}
 	var open *block
-	before := ""
+	last, indent := "", ""
 	for i, line := range strings.Split(text, "\n") {
-		at := fmt.Sprintf("%s:%d", path, i+1)
+		at, trimmed := fmt.Sprintf("%s:%d", path, i+1), strings.TrimSpace(line)
+		script, isBefore := strings.CutPrefix(line, "<!-- "+before+": ")
 		switch {
-		case open == nil && strings.HasPrefix(line, "```"):
-			open = &block{at: at, info: strings.TrimPrefix(line, "```")}
-		case open != nil && line == "```":
+		case open == nil && isBefore:
+			open = &block{at: at, info: before, text: strings.TrimSuffix(script, "-->") + "\n"}
+			if strings.HasSuffix(script, "-->") {
+				p.blocks, open = append(p.blocks, *open), nil
+			}
+		case open == nil && strings.HasPrefix(trimmed, "```"):
+			open = &block{at: at, info: strings.TrimPrefix(trimmed, "```")}
+			indent, _, _ = strings.Cut(line, "`")
+		case open != nil && (trimmed == "```" || trimmed == "-->"):
 			p.blocks, open = append(p.blocks, *open), nil
 		case open != nil:
-			open.text += line + "\n"
-		case strings.HasPrefix(line, "    ") && before == "":
+			open.text += strings.TrimPrefix(line, indent) + "\n"
+		case strings.HasPrefix(line, "    ") && last == "":
 			return p, fmt.Errorf("%s: a block of code that is indented: put it between ``` and name its language", at)
 		}
-		before = strings.TrimSpace(line)
+		last = trimmed
 	}
 	if open != nil {
 		return p, fmt.Errorf("%s: not closed", open.at)
