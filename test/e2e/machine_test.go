@@ -30,9 +30,9 @@ mount --bind hosts /etc/hosts && mount --bind var /var/lib && ip link set lo up 
 dockerd --config-file "$PWD/daemon.json" --host unix:///run/docker.sock --iptables=false --ip6tables=false --ip-forward=false &
 wait`
 
-// newMachine starts a machine with images of this one's engine, by the names
-// that they get there, and with names that lead to itself.
-func newMachine(t testing.TB, images map[string][]string, hosts []string) *machine {
+// newMachine starts a machine that has images, by their names in the pages, and
+// hosts that lead to itself.
+func newMachine(t testing.TB, images, hosts []string) *machine {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("this test makes a machine of its own, which needs root: run `sudo make test`")
@@ -96,18 +96,30 @@ func (m *machine) boot() {
 	}
 }
 
-// load copies the images, so that nothing is pulled, and nothing could be.
-func (m *machine) load(images map[string][]string) {
+// appImage stands in for the pages' your/app and the like: it listens on the
+// usual ports, and has the files that apps have.
+const appImage = `FROM fairlead-whoami:local
+ENV WHOAMI_LISTEN=:80,:3000,:5000,:8000,:8080,:9000
+ENV WHOAMI_FILES="/app/staticfiles/app.css=body{}"
+`
+
+// load copies our images, and names the stand-in as the pages name theirs, so
+// that nothing is pulled, and nothing could be.
+func (m *machine) load(images []string) {
 	m.t.Helper()
-	args, tags := []string{"save", "-o", filepath.Join(m.dir, "images.tar")}, ""
-	for image, names := range images {
-		args = append(args, image)
-		for _, name := range names {
-			tags += fmt.Sprintf("docker tag %s '%s'\n", image, name)
+	docker(m.t, "save", "-o", filepath.Join(m.dir, "images.tar"), imageFairlead, imageWhoami, imageFilter)
+	script := "docker load -q -i images.tar && rm images.tar\n" +
+		"docker tag " + imageWhoami + " fairlead-whoami:local\n" +
+		"docker tag " + imageFilter + " fairlead-socketfilter:local\n" +
+		"docker build -q -t app - <<'D'\n" + appImage + "D\n"
+	for _, name := range images {
+		from := "app"
+		if strings.HasPrefix(name, "fairlead:") {
+			from = imageFairlead
 		}
+		script += fmt.Sprintf("docker tag %s '%s'\n", from, name)
 	}
-	docker(m.t, args...)
-	m.do(m.dir, "docker load -q -i images.tar && rm images.tar\n"+tags)
+	m.do(m.dir, script)
 }
 
 // run runs a script of bash there, in a directory, until the first command that
@@ -186,7 +198,7 @@ ours() {
 }
 settled() {
 	local out _
-	for _ in $(seq 50); do
+	for _ in $(seq 25); do
 		sleep 0.2
 		out=$(ours routes --json 2>/dev/null) && ! grep -qE '"state": ?"(starting|created)"' <<<"$out" && return
 		[ -n "$out" ] || [ -n "$("$E2E_DOCKER" ps -q)" ] || return 0

@@ -69,14 +69,14 @@ func like(line, shown string) bool {
 }
 
 var (
-	imageLine = regexp.MustCompile(`(?m)(?:image: |\s)((?:your/|fairlead:|fairlead-whoami:)[A-Za-z0-9./:_-]+)`)
+	imageLine = regexp.MustCompile(`(?m)(?:image: |\s)((?:your/|fairlead:)[A-Za-z0-9./:_-]+)`)
 	hostName  = regexp.MustCompile(`[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:localhost|example\.com|example\.org|example\.net)`)
 )
 
-// imagesOf returns the names of images in the pages' blocks by what stands in
-// for them: an app that says what it received, and the proxy.
-func imagesOf(all []page) map[string][]string {
-	names := map[string]bool{"fairlead:local": true, "fairlead-whoami:local": true}
+// imagesOf returns the names that the pages' blocks give to images of ours and
+// of readers.
+func imagesOf(all []page) []string {
+	names := map[string]bool{"fairlead:local": true}
 	for _, p := range all {
 		for _, b := range p.blocks {
 			for _, m := range imageLine.FindAllStringSubmatch(b.text, -1) {
@@ -84,15 +84,7 @@ func imagesOf(all []page) map[string][]string {
 			}
 		}
 	}
-	images := map[string][]string{imageFilter: {"fairlead-socketfilter:local"}}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if strings.HasPrefix(name, "fairlead:") {
-			images[imageFairlead] = append(images[imageFairlead], name)
-		} else {
-			images[imageWhoami] = append(images[imageWhoami], name)
-		}
-	}
-	return images
+	return slices.Sorted(maps.Keys(names))
 }
 
 // hostsOf returns every host that the pages name.

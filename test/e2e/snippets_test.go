@@ -132,6 +132,9 @@ func (s *session) compose(b block) {
 	case len(top.Jobs) > 0:
 		for _, job := range top.Jobs {
 			for _, step := range job.Steps {
+				if step.Run == "" {
+					continue
+				}
 				s.command(block{at: b.at, info: b.info, text: step.Run})
 			}
 		}
@@ -196,7 +199,7 @@ func parsePage(path, text string) (page, error) {
 	last, indent := "", ""
 	for i, line := range strings.Split(text, "\n") {
 		at, trimmed := fmt.Sprintf("%s:%d", path, i+1), strings.TrimSpace(line)
-		script, isBefore := strings.CutPrefix(line, "<!-- "+before+": ")
+		script, isBefore := strings.CutPrefix(line, "<!-- "+before+":")
 		switch {
 		case open == nil && isBefore:
 			open = &block{at: at, info: before, text: strings.TrimSuffix(script, "-->") + "\n"}
@@ -210,7 +213,7 @@ func parsePage(path, text string) (page, error) {
 			p.blocks, open = append(p.blocks, *open), nil
 		case open != nil:
 			open.text += strings.TrimPrefix(line, indent) + "\n"
-		case strings.HasPrefix(line, "    ") && last == "":
+		case strings.HasPrefix(line, "    ") && last == "" && open == nil:
 			return p, fmt.Errorf("%s: a block of code that is indented: put it between ``` and name its language", at)
 		}
 		last = trimmed
