@@ -182,7 +182,7 @@ func (m *machine) remove() {
 const (
 	// Compose 1 calls shop-web-1 shop_web_1, and people are slower than scripts:
 	// what asks the proxy waits until it has seen what was started before. The
-	// last three are for what a page does before a block.
+	// last four are for what a page does before a block.
 	shimCommon = `
 name() {
 	if [[ $1 =~ ^([a-z0-9-]+)-([a-z0-9]+)-([0-9]+)$ ]]; then
@@ -206,6 +206,7 @@ settled() {
 }
 args=()
 quickstart() { docker compose -f "$E2E_REPO/compose-examples/quickstart/proxy/compose.yaml" up -d && settled; }
+up() { cat >compose.yaml; docker compose up -d --remove-orphans && settled; }
 process() { "$E2E_FAIRLEAD" run "$@" >/run/fairlead.log 2>&1 & settled; }
 fresh() {
 	local ids exe

@@ -9,15 +9,26 @@ import (
 	"testing"
 )
 
-var (
-	spaces   = regexp.MustCompile(`[ \t]+`)
-	oldNames = regexp.MustCompile(`\b([a-z0-9-]+)_([a-z0-9-]+)_([0-9]+)\b`)
-)
+var spaces = regexp.MustCompile(`[ \t]+`)
 
-// plain makes lines comparable: columns are as wide as what is in them, and
-// Compose 1 names containers with "_".
+// What is another one in each run.
+var variable = []struct {
+	re *regexp.Regexp
+	by string
+}{
+	{regexp.MustCompile(`\b([a-z0-9-]+)_([a-z0-9-]+)_([0-9]+)\b`), "$1-$2-$3"}, // names of Compose 1
+	{regexp.MustCompile(`\b172\.[0-9]+\.0\.[0-9]+\b`), "172.18.0.2"},
+	{regexp.MustCompile(`\b[0-9]+\.[0-9]+ (ms|s)\b`), "1 ms"},
+	{regexp.MustCompile(`\b(pid=|fd=|pid )[0-9]+`), "${1}1"},
+	{regexp.MustCompile(`\b20[0-9]{2}-[0-9]{2}-[0-9]{2}([ T][0-9:.]+Z?)?`), "2027-01-08"},
+}
+
+// plain makes lines comparable: columns are as wide as what is in them.
 func plain(text string) []string {
-	text = oldNames.ReplaceAllString(strings.ReplaceAll(text, "\r", ""), "$1-$2-$3")
+	text = strings.ReplaceAll(text, "\r", "")
+	for _, v := range variable {
+		text = v.re.ReplaceAllString(text, v.by)
+	}
 	var lines []string
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(spaces.ReplaceAllString(line, " ")); line != "" {
