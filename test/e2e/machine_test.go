@@ -23,12 +23,13 @@ type machine struct {
 	init *exec.Cmd // the first process
 }
 
-// The engine is a child of the shell, which collects processes that lost theirs.
+// The first process collects those that lost their parents, and ends when the
+// test does, however that ends: nothing is ever written to what it reads.
 const machineInit = `
 mount --make-rprivate / && mount -t proc proc /proc && mount -t tmpfs -o mode=755 tmpfs /run || exit
 mount --bind hosts /etc/hosts && mount --bind var /var/lib && ip link set lo up || exit
-dockerd --config-file "$PWD/daemon.json" --host unix:///run/docker.sock --iptables=false --ip6tables=false --ip-forward=false &
-wait`
+dockerd --config-file "$PWD/daemon.json" --host unix:///run/docker.sock --iptables=false --ip6tables=false --ip-forward=false </dev/null &
+read`
 
 // newMachine starts a machine that has images, by their names in the pages, and
 // hosts that lead to itself.
@@ -79,7 +80,9 @@ func (m *machine) boot() {
 	m.init.Dir, m.init.Stdout, m.init.Stderr = m.dir, log, log
 	m.init.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID,
-		Pdeathsig:  syscall.SIGKILL, // and with the first process, all of them
+	}
+	if _, err := m.init.StdinPipe(); err != nil {
+		m.t.Fatal(err)
 	}
 	if err := m.init.Start(); err != nil {
 		m.t.Fatalf("start a machine: %v", err)
@@ -131,6 +134,10 @@ func (m *machine) run(dir, script string, within time.Duration) result {
 	cmd := exec.CommandContext(ctx, "nsenter", "--target", fmt.Sprint(m.init.Process.Pid), "--net", "--mount", "--pid",
 		"bash", "-c", `cd "$1" && exec bash -e -o pipefail -c "$2"`, "bash", dir, script)
 	cmd.Env = m.environ()
+	// All of it, also what the script started.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
 	r := exitOf(m.t, cmd)
 	if ctx.Err() != nil {
 		r.Out += fmt.Sprintf("(not done within %v)\n", within)
