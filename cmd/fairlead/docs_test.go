@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -113,7 +114,7 @@ func wrongCommands(p page) (wrong []string, found int) {
 	}
 	for _, s := range p.snippets {
 		if args, ok := commandOf(s.text); ok {
-			err := tryCommand(root, args, s.block)
+			err := tryCommand(args, s.block)
 			note(s.at, s.judge(err, err != nil))
 		}
 		for _, name := range envNames.FindAllString(s.text, -1) {
@@ -129,7 +130,7 @@ func wrongCommands(p page) (wrong []string, found int) {
 	}
 	for _, f := range p.fences {
 		for _, args := range proxyCommands(f) {
-			note(f.at, tryCommand(root, args, true))
+			note(f.at, tryCommand(args, true))
 		}
 	}
 	return wrong, found
@@ -210,7 +211,8 @@ func commandOf(text string) ([]string, bool) {
 
 // tryCommand reports what is wrong with a call. In prose a call may lack
 // arguments: it names the command.
-func tryCommand(root *cobra.Command, args []string, complete bool) error {
+func tryCommand(args []string, complete bool) error {
+	root := rootCommand() // whose flags nobody has set
 	c, rest, err := root.Find(args)
 	if err != nil {
 		return err
@@ -233,6 +235,7 @@ func tryCommand(root *cobra.Command, args []string, complete bool) error {
 			i++
 			value, hasValue = rest[i], true
 		}
+		c.Flags().Set(f.Name, cmp.Or(value, f.NoOptDefVal)) // what arguments a command takes may depend on it
 		if hasValue {
 			if err := trySetting(name, strings.Trim(value, `"'`)); err != nil {
 				return fmt.Errorf("%s %s: %w", f.Name, value, err)
