@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strconv"
 	"sync/atomic"
@@ -13,6 +14,10 @@ import (
 	"github.com/fairlead/fairlead/routing/balance"
 	"github.com/fairlead/fairlead/spec"
 )
+
+// recently is how long the last failure of an endpoint that is ready is told as
+// the reason why its answers are not what was hoped for.
+const recently = time.Minute
 
 // afterDeath is how long requests in flight may still read what a dead
 // container left in their sockets.
@@ -405,6 +410,9 @@ func (e *endpoint) describe() EndpointState {
 	}
 	if f := e.failed.Load(); f != nil {
 		s.LastError, s.FailedAt = f.text, f.at
+		if ago := time.Since(f.at); s.Reason == "" && ago < recently {
+			s.Reason = fmt.Sprintf("%s ago: %s", max(ago, time.Second).Round(time.Second), f.text)
+		}
 	}
 	return s
 }

@@ -112,6 +112,8 @@ func (p *Pool) next(call *call) (*endpoint, error) {
 func (p *Pool) passes(call *call, e *endpoint, resp *http.Response) bool {
 	v := p.view.Load()
 	switch resp.StatusCode {
+	case http.StatusBadRequest:
+		e.noteTLS(resp)
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		e.strike("it answered " + strconv.Itoa(resp.StatusCode))
 		if call.further > 0 && call.resendable() && v.others(e, call.tried) && p.budget.spend() {
