@@ -25,6 +25,15 @@ var arrows = []struct{ from, to, why string }{
 
 	{"spec", "label", "a spec is what labels ask for, and its kinds are declared with them"},
 	{"discovery", "spec", "what it finds is a Workload, and nothing else of it leaves"},
+	{"discovery/composefile", "spec", "the same, of containers that are not there yet"},
+
+	{"check", "discovery/composefile", "what a compose file comes to"},
+	{"check", "label", "whether another spelling of a value means the same"},
+	{"check", "spec", "files are read by the same parser as containers"},
+	{"check", "routing", "and compiled into the same table"},
+	{"check", "routing/build", "of which nothing is put into force"},
+	{"check", "routing/upstream", "the same: its pools connect to nothing"},
+	{"check", "assets", "the same: its store holds nothing"},
 
 	{"routing", "label", "the schema is put together from the kinds of the rooms below"},
 	{"routing", "spec", "a table is a spec compiled"},

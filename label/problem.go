@@ -31,8 +31,10 @@ const (
 	Ignored          Effect = "label ignored"
 	Refused          Effect = "route refused"
 	ContainerRefused Effect = "container refused"
-	Unrouted         Effect = "no endpoint" // the route stays and answers 503 for this container
-	Hinted           Effect = "hint"        // nothing: it works, and probably not as meant
+	Unrouted         Effect = "no endpoint"   // the route stays and answers 503 for this container
+	FileRefused      Effect = "file refused"  // Compose does not read it
+	Changed          Effect = "value changed" // the container gets another value than its file says
+	Hinted           Effect = "hint"          // nothing: it works, and probably not as meant
 )
 
 // maxShown bounds what of a user's value is shown again, in bytes.

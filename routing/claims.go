@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -54,15 +55,26 @@ type tenure struct {
 // name it returns, and the ledger begins empty: who holds what is then decided
 // by age.
 func (c *Claims) Load(now time.Time) (setAside string, err error) {
-	c.held, c.gone = map[string]claim{}, map[string]struct{}{}
+	c.Adopt(&Ledger{}, now)
 	if c.File == "" {
 		return "", nil
 	}
-	var held map[string]claim
-	if setAside, err := statefile.File(c.File).Load(&held); err != nil {
+	var l Ledger
+	if setAside, err := statefile.File(c.File).Load(&l); err != nil {
 		return setAside, err
 	}
-	for host, claim := range held {
+	c.Adopt(&l, now)
+	return "", nil
+}
+
+// Adopt takes over what l has recorded, and forgets what was recorded before. l
+// may be nil.
+func (c *Claims) Adopt(l *Ledger, now time.Time) {
+	c.held, c.gone = map[string]claim{}, map[string]struct{}{}
+	if l == nil {
+		l = &Ledger{}
+	}
+	for host, claim := range l.held {
 		if pattern, err := patternOf(host); err != nil || pattern.String() != host || claim.Owner == "" {
 			continue // edited by hand; nothing could ever ask for it
 		}
@@ -72,7 +84,6 @@ func (c *Claims) Load(now time.Time) (setAside string, err error) {
 		c.put(host, claim)
 	}
 	c.dirty = false
-	return "", nil
 }
 
 // A Ledger is what Claims had recorded at one moment. It can be written while
@@ -113,7 +124,13 @@ func (c *Claims) Save() error {
 }
 
 // Save writes the ledger, whole or not at all.
-func (l *Ledger) Save() error { return statefile.File(l.file).Save(l.held) }
+func (l *Ledger) Save() error { return statefile.File(l.file).Save(l) }
+
+// MarshalJSON returns the ledger as its file has it.
+func (l *Ledger) MarshalJSON() ([]byte, error) { return json.Marshal(l.held) }
+
+// UnmarshalJSON reads it.
+func (l *Ledger) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &l.held) }
 
 // holder returns who holds host, and records it; want are those who want it
 // now.

@@ -325,7 +325,7 @@ func command(args ...string) (out string, err error) {
 	stderr.Lock() // cobra reads it
 	defer stderr.Unlock()
 	var b bytes.Buffer
-	c := map[string]func() *cobra.Command{"health": healthCommand, "routes": routesCommand, "explain": explainCommand, "ca": caCommand, "certs": certsCommand, "drain": drainCommand, "undrain": undrainCommand, "maintenance": maintenanceCommand, "labels": labelsCommand, "upgrade": upgradeCommand}[args[0]]()
+	c := map[string]func() *cobra.Command{"check": checkCommand, "health": healthCommand, "routes": routesCommand, "explain": explainCommand, "ca": caCommand, "certs": certsCommand, "drain": drainCommand, "undrain": undrainCommand, "maintenance": maintenanceCommand, "labels": labelsCommand, "upgrade": upgradeCommand}[args[0]]()
 	c.SilenceErrors, c.SilenceUsage = true, true
 	c.SetArgs(args[1:])
 	c.SetOut(&b)

@@ -35,7 +35,7 @@ func main() {
 	run := runCommand()
 	root.RunE = run.RunE
 	root.Flags().AddFlagSet(run.Flags())
-	root.AddCommand(run, routesCommand(), explainCommand(), certsCommand(), caCommand(), drainCommand(), undrainCommand(), maintenanceCommand(), labelsCommand(), healthCommand(), upgradeCommand(), versionCommand())
+	root.AddCommand(run, checkCommand(), routesCommand(), explainCommand(), certsCommand(), caCommand(), drainCommand(), undrainCommand(), maintenanceCommand(), labelsCommand(), healthCommand(), upgradeCommand(), versionCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	switch err := root.Execute(); {

@@ -20,6 +20,7 @@ import (
 	"github.com/fairlead/fairlead/discovery"
 	"github.com/fairlead/fairlead/exchange"
 	"github.com/fairlead/fairlead/internal/statefile"
+	"github.com/fairlead/fairlead/label"
 	"github.com/fairlead/fairlead/routing"
 	"github.com/fairlead/fairlead/routing/build"
 	"github.com/fairlead/fairlead/routing/upstream"
@@ -123,7 +124,7 @@ func newProcess(s *settings, unused []string) (*process, error) {
 func (p *process) wireRouting(points []server.EntryPoint) error {
 	s := p.settings
 	schema := routing.Schema(s.labelPrefix)
-	defaults, err := s.policies(schema)
+	reader, err := s.reader(schema, points)
 	if err != nil {
 		return err
 	}
@@ -142,7 +143,7 @@ func (p *process) wireRouting(points []server.EntryPoint) error {
 	p.assets = assets.NewStore(assets.Config{Dir: filepath.Join(s.dataDir, "assets"), Fetch: p.fetchFiles, Limits: s.assets, Log: p.log, Now: time.Now})
 	p.watch = &watch{
 		orders: p.orders,
-		parser: spec.NewParser(spec.Config{Schema: schema, Domain: s.domain, Network: s.network, Defaults: defaults, Entries: entryNames(points), Names: s.names()}),
+		parser: spec.NewParser(reader),
 		claims: &routing.Claims{Grace: s.claimGrace, Share: s.shares, File: filepath.Join(s.dataDir, "claims.json")},
 		live:   &routing.Live{}, log: p.log,
 		wake: make(chan struct{}, 1), first: make(chan struct{}), pen: newPen(), asked: make(chan chan<- *routing.Ledger),
@@ -162,6 +163,12 @@ func (p *process) wireRouting(points []server.EntryPoint) error {
 	p.readRoutes = make(chan struct{}, 1)
 	p.file = &discovery.RoutesFile{Path: s.routes, Prefix: s.labelPrefix, Log: p.log, Again: p.readRoutes}
 	return nil
+}
+
+// reader returns how labels are read.
+func (s *settings) reader(schema *label.Schema, points []server.EntryPoint) (spec.Config, error) {
+	defaults, err := s.policies(schema)
+	return spec.Config{Schema: schema, Domain: s.domain, Network: s.network, Defaults: defaults, Entries: entryNames(points), Names: s.names()}, err
 }
 
 // entryNames returns what the label listen may name.
@@ -415,6 +422,7 @@ func (p *process) adminServer() *admin.Server {
 			"ca":      p.rootCertificate,
 			"routes":  table(func(t *routing.Table, _ *http.Request) (any, error) { return p.routesView(t), nil }),
 			"explain": table(p.explain),
+			"running": p.running,
 			"status":  func(*http.Request) (any, error) { return p.status(), nil },
 		},
 	}

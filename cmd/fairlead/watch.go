@@ -89,6 +89,30 @@ func (w *watch) containers() (all []*spec.Workload) {
 	return all
 }
 
+// known returns everything that is known, and whether the engine and the routes
+// file have both been read.
+func (w *watch) known() (snap spec.Snapshot, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.engine == nil || w.routes == nil {
+		return snap, false
+	}
+	snap = *w.engine
+	snap.Workloads = slices.Concat(snap.Workloads, w.routes.Workloads)
+	return snap, true
+}
+
+// ledger returns who holds which host. Its error is ctx's.
+func (w *watch) ledger(ctx context.Context) (*routing.Ledger, error) {
+	reply := make(chan *routing.Ledger, 1)
+	select {
+	case w.asked <- reply:
+		return <-reply, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for the claims: %w", ctx.Err())
+	}
+}
+
 // Run compiles until ctx ends.
 func (w *watch) Run(ctx context.Context) error {
 	keeper := ledgerKeeper{log: w.log, pen: w.pen, ledgers: make(chan *routing.Ledger)}
@@ -149,14 +173,12 @@ func (w *watch) holdLedger(ctx context.Context) (unwritten, err error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for the claims to be written: %w", ctx.Err())
 	}
-	reply := make(chan *routing.Ledger, 1)
-	select {
-	case w.asked <- reply:
-	case <-ctx.Done():
+	l, err := w.ledger(ctx)
+	if err != nil {
 		w.pen.release()
-		return nil, fmt.Errorf("wait for the claims: %w", ctx.Err())
+		return nil, err
 	}
-	if l := <-reply; l != nil {
+	if l != nil {
 		unwritten = l.Save()
 	}
 	return unwritten, nil

@@ -126,6 +126,29 @@ func TestAListingIsSortedAndSafe(t *testing.T) {
 	}
 }
 
+// cutTree says that its lists do not have everything.
+type cutTree struct{ *testTree }
+
+func (t cutTree) List(name string) ([]assets.File, error) {
+	list, err := t.testTree.List(name)
+	if err == nil {
+		err = assets.ErrCut
+	}
+	return list, err
+}
+
+func TestACutListingSaysSo(t *testing.T) {
+	whole := newTree(t, map[string]string{"a.txt": "a"})
+	h := New(Options{Root: true, List: true, Fallback: "404", Areas: []Area{{Tree: cutTree{whole}}}})
+	said := get(h, "/").body
+	if !strings.Contains(said, "a.txt") || !strings.Contains(said, "more") {
+		t.Errorf("a listing that was cut:\n%s", said)
+	}
+	if out := get(root(whole, func(o *Options) { o.List = true }), "/"); strings.Contains(out.body, "more") {
+		t.Errorf("a whole listing:\n%s", out.body)
+	}
+}
+
 func TestTitlesOfListingsAreEscaped(t *testing.T) {
 	h := root(newTree(t, map[string]string{"<b>&/x": ""}), func(o *Options) { o.List = true })
 	if out := get(h, "/%3Cb%3E&/"); out.status != 200 || !strings.Contains(out.body, "<title>Index of /&lt;b&gt;&amp;/</title>") {
