@@ -68,6 +68,9 @@ func parseHostItem(text string) (hostOption, error) {
 	}
 	name, path, hasPath := strings.Cut(text, "/")
 	h, err := ParseHostPattern(name)
+	if err != nil && strings.ContainsAny(text, `^$()|[]{}\+?`) && label.CheckRegexp(text) == nil {
+		return hostOption{}, &label.ValueError{Msg: "is not a host name: a regular expression begins with ~", Suggest: "~" + text}
+	}
 	if err != nil {
 		return hostOption{}, err
 	}

@@ -184,7 +184,7 @@ func (e *endpoint) blame(err error, call *call) bool {
 		e.strike(broken.Err.Error())
 		return call.repeatable()
 	case errors.As(err, &timeout):
-		e.strike(fmt.Sprintf("%s timeout", timeout.Phase))
+		e.strike(timeout.Phase.ranOut())
 	}
 	return false
 }

@@ -286,7 +286,7 @@ func (r *mistaken) ask(url string) (answer, error) {
 // answered waits until a request gets what is wanted.
 func (r *mistaken) answered(w wanted) {
 	r.t.Helper()
-	eventually(r.t, ready, fmt.Sprintf("%s is answered %d %s", w.url, w.status, w.text), func() error {
+	eventually(r.t, soon, fmt.Sprintf("%s is answered %d %s", w.url, w.status, w.text), func() error {
 		a, err := r.ask(w.url)
 		switch {
 		case w.status == 0 && err == nil:
@@ -320,7 +320,7 @@ func (r *mistaken) fromApp(a answer) error {
 func (r *mistaken) explained() {
 	r.t.Helper()
 	for _, e := range r.m.explain {
-		r.expect(ready, "fairlead explain "+strings.Join(e.args, " "), e.lines, func() string {
+		r.expect(soon, "fairlead explain "+strings.Join(e.args, " "), e.lines, func() string {
 			args := []string{"explain"}
 			for _, a := range e.args {
 				args = append(args, r.filled(a, onEngine))
@@ -334,7 +334,7 @@ func (r *mistaken) explained() {
 func (r *mistaken) logged() {
 	r.t.Helper()
 	// As people read it: a quote within JSON is a quote.
-	r.expect(ready, "the log", r.m.log, func() string { return strings.ReplaceAll(r.proxy.logs(), `\"`, `"`) })
+	r.expect(soon, "the log", r.m.log, func() string { return strings.ReplaceAll(r.proxy.logs(), `\"`, `"`) })
 }
 
 func (r *mistaken) expect(within time.Duration, what string, want []string, ask func() string) {
@@ -411,7 +411,7 @@ func (r *mistaken) mended() {
 	for _, w := range then {
 		r.answered(w)
 	}
-	eventually(r.t, ready, "no problem is left", r.problems)
+	eventually(r.t, soon, "no problem is left", r.problems)
 	if r.m.files["compose.yaml"] != "" && r.m.compose == "" {
 		r.checked([]string{"ok"})
 	}
