@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/fairlead/fairlead/spec"
@@ -119,6 +120,8 @@ func explain(err error, e *spec.Endpoint) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED) && e.Socket != "":
 		return fmt.Sprintf("connection refused: nothing listens on socket %s of %s", e.Socket, where)
+	case errors.Is(err, syscall.ECONNREFUSED) && e.ID == "" && local(e):
+		return fmt.Sprintf("connection refused: nothing listens at %s, which is the proxy itself: in a container that is the container; write the machine's address, or run the proxy with  network_mode: host", address(e))
 	case errors.Is(err, syscall.ECONNREFUSED) && e.Addr.IsValid():
 		return fmt.Sprintf("connection refused: nothing listens on port %d in %s; if that stays so, set fairlead.port to the port that the app listens on, or have it listen on 0.0.0.0 instead of 127.0.0.1", e.Addr.Port(), where)
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -145,6 +148,11 @@ func explain(err error, e *spec.Endpoint) string {
 		return fmt.Sprintf("%s closed the connection in the TLS handshake", where)
 	}
 	return err.Error()
+}
+
+// local reports whether e is named by an address of loopback.
+func local(e *spec.Endpoint) bool {
+	return e.Addr.Addr().IsLoopback() || e.Host == "localhost" || strings.HasPrefix(e.Host, "localhost:")
 }
 
 // address returns where e is dialled, as people write it.

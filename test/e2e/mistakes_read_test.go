@@ -23,6 +23,7 @@ type mistake struct {
 	log       []string
 	explain   []explained
 	check     []string
+	against   []string          // what check says beside what the proxy serves
 	fixes     map[string]string // by file: lines that change
 	then      []wanted          // after it is mended; nil: the app answers the first of requests
 }
@@ -87,6 +88,7 @@ func parseMistake(name, text string) (*mistake, error) {
 }
 
 func (m *mistake) section(head, body string) (err error) {
+	before := m.check
 	word, rest, _ := strings.Cut(head, " ")
 	switch word {
 	case "situation":
@@ -104,7 +106,9 @@ func (m *mistake) section(head, body string) (err error) {
 	case "explain":
 		m.explain = append(m.explain, explained{strings.Fields(rest), lines(body)})
 	case "check":
-		m.check = lines(body)
+		if m.check = lines(body); rest == "against" {
+			m.check, m.against = before, m.check
+		}
 	case "fixed":
 		if rest == "" {
 			rest = "compose.yaml"
@@ -159,7 +163,7 @@ func (m *mistake) complete() error {
 	case len(m.fixes) == 0 && sit.repair == nil:
 		return fmt.Errorf("has no fix")
 	}
-	said := strings.Join(append(slices.Clone(m.log), m.check...), "\n")
+	said := strings.Join(slices.Concat(m.log, m.check, m.against), "\n")
 	for _, e := range m.explain {
 		said += "\n" + strings.Join(e.lines, "\n")
 	}
@@ -171,25 +175,35 @@ func (m *mistake) complete() error {
 	return nil
 }
 
-// named reports whether a word that diff adds is in said.
+// named reports whether said names what diff changes: one of the labels, where it
+// changes labels, else a word of it. Who mends the app itself has to find only
+// which app that is.
 func named(diff, said string) bool {
-	var old, added []string
-	word := func(r rune) bool {
-		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-/:", r)
-	}
+	word := func(r rune) bool { return strings.ContainsRune(" \t\n\"'{}[]=,", r) }
+	lines := map[string]int{}
+	var labels, words []string
 	for line := range strings.Lines(diff) {
-		switch {
-		case strings.HasPrefix(line, "-"):
-			old = append(old, strings.FieldsFunc(line[1:], word)...)
-		case strings.HasPrefix(line, "+"):
-			added = append(added, strings.FieldsFunc(line[1:], word)...)
+		if strings.HasPrefix(line, "-") || strings.HasPrefix(line, "+") {
+			lines[line[1:]]++
 		}
 	}
-	fresh := slices.DeleteFunc(slices.Clone(added), func(w string) bool { return slices.Contains(old, w) })
-	if len(fresh) == 0 {
-		fresh = old // the line goes, and the advice is to remove it
+	for line, n := range lines {
+		for _, w := range strings.FieldsFunc(line, word) {
+			w = strings.Trim(w, ":-")
+			switch {
+			case n > 1 || len(w) < 4: // it stays, or says nothing
+			case strings.HasPrefix(strings.ToLower(w), "fairl"):
+				labels = append(labels, w)
+			default:
+				words = append(words, w)
+			}
+		}
 	}
-	return slices.ContainsFunc(fresh, func(w string) bool { return strings.Contains(said, strings.Trim(w, ":.")) })
+	in := func(w string) bool { return strings.Contains(said, w) }
+	if labels != nil {
+		return slices.ContainsFunc(labels, in)
+	}
+	return slices.ContainsFunc(words, in) || strings.Contains(said, "{")
 }
 
 // mend applies a diff of whole lines to text: those with "-" give way to those
