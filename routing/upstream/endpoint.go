@@ -3,8 +3,6 @@ package upstream
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -372,11 +370,11 @@ func (e *endpoint) moved(pr *probe, reason string) {
 }
 
 // suspect takes e out of rotation after a failed connect, until the engine and
-// its port have been asked. A bad certificate is no doubt: whoever showed it
-// was reached.
+// its port have been asked. A bad certificate is no doubt, nor is an answer without
+// TLS: whoever gave it was reached.
 func (e *endpoint) suspect(reason string, err error) {
 	e.note(reason)
-	if e.id.container == "" || e.pool.prober == nil || errors.As(err, new(*tls.CertificateVerificationError)) {
+	if e.id.container == "" || e.pool.prober == nil || unlike(err) {
 		return
 	}
 	e.pool.mu.Lock()

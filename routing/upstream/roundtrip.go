@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -141,7 +142,7 @@ func (p *Pool) again(call *call, e *endpoint, err error) error {
 	}
 	alone := !p.view.Load().others(e, call.tried)
 	switch {
-	case alone && call.hold <= 0:
+	case alone && (call.hold <= 0 || unlike(err)):
 		return err
 	case unsent(err) && (alone || call.further > 0): // if it is alone, something may be about to follow it
 	case unsent(err), call.further == 0, alone && !hungUp(err), !p.budget.spend():
@@ -187,6 +188,13 @@ func (e *endpoint) blame(err error, call *call) bool {
 		e.strike(timeout.Phase.ranOut())
 	}
 	return false
+}
+
+// unlike reports whether err is of somebody who was reached and is not what the
+// labels say: a port without TLS, a certificate that does not do. That does not
+// pass while a request waits.
+func unlike(err error) bool {
+	return errors.As(err, new(tls.RecordHeaderError)) || errors.As(err, new(*tls.CertificateVerificationError))
 }
 
 // unsent reports whether nothing of a request was sent: no connection came

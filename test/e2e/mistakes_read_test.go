@@ -183,8 +183,12 @@ func named(diff, said string) bool {
 	lines := map[string]int{}
 	var labels, words []string
 	for line := range strings.Lines(diff) {
-		if strings.HasPrefix(line, "-") || strings.HasPrefix(line, "+") {
+		switch line[0] {
+		case '-', '+':
 			lines[line[1:]]++
+		case ' ', '\n':
+		default:
+			return true // prose: why the fix here is another than the advice
 		}
 	}
 	for line, n := range lines {
@@ -199,7 +203,7 @@ func named(diff, said string) bool {
 			}
 		}
 	}
-	in := func(w string) bool { return strings.Contains(said, w) }
+	in := func(w string) bool { return strings.Contains(said, strings.TrimPrefix(w, "fairlead.")) }
 	if labels != nil {
 		return slices.ContainsFunc(labels, in)
 	}

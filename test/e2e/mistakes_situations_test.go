@@ -118,6 +118,7 @@ func oneSetting(settings []string) (out []string) {
 }
 
 func secondProxy(r *mistaken) {
+	r.own() // limited to no project, or it would not see the other
 	other := startContainer(r.t)
 	r.known["second"] = strings.TrimPrefix(docker(r.t, "inspect", "-f", "{{.Name}}", other.name), "/")
 	r.undo = func() { docker(r.t, "stop", "-t", "1", other.name) }
@@ -142,13 +143,14 @@ func portTaken(r *mistaken) {
 	r.t.Cleanup(func() { l.Close() })
 	r.undo = func() { l.Close() }
 	r.known["addr"] = l.Addr().String()
-	r.proxy = spawnMistaken(r.t, append([]string{"http=" + r.known["addr"]}, r.settings()...)...)
+	r.proxy = spawnMistaken(r.t, append([]string{"http=" + r.known["addr"], "acme-directory=off"}, r.settings()...)...)
 }
 
 func portFree(r *mistaken) {
 	r.undo()
-	r.proxy = startMistaken(r.t, append([]string{"http=" + r.known["addr"]}, r.settings()...)...)
+	r.proxy = spawnMistaken(r.t, append([]string{"http=" + r.known["addr"], "acme-directory=off"}, r.settings()...)...)
 	r.proxy.addr = r.known["addr"]
+	r.proxy.listens()
 }
 
 func noEngine(r *mistaken) {
