@@ -77,13 +77,18 @@ type Route struct {
 
 // Run answers q.
 func Run(q *Question) *Report {
-	c := checker{q: q, schema: q.Reader.Schema, services: map[string]*composefile.Service{}}
+	c := checker{q: q, schema: q.Reader.Schema, services: map[string]*composefile.Service{}, names: map[string]string{}}
 	snap := c.snapshot()
 	c.table = c.compile(snap)
+	for _, r := range c.table.View().Routes {
+		c.names[r.ID] = r.Name
+	}
 	c.problems()
 	c.refused()
 	for _, p := range q.Projects {
-		c.report.Files = append(c.report.Files, p.Files...)
+		for _, f := range p.Files {
+			c.report.read(f)
+		}
 		c.report.Disabled = append(c.report.Disabled, p.Disabled...)
 		for _, s := range p.Services {
 			c.service(s)
@@ -119,10 +124,18 @@ func (r *Report) Wrong() int {
 	return n
 }
 
+// read notes that file is one of those looked at.
+func (r *Report) read(file string) {
+	if !slices.Contains(r.Files, file) {
+		r.Files = append(r.Files, file)
+	}
+}
+
 type checker struct {
 	q        *Question
 	schema   *label.Schema
 	services map[string]*composefile.Service // by the name of their container
+	names    map[string]string               // of routes, as labels give them, by id
 	table    *routing.Table
 	report   Report
 }
@@ -206,9 +219,7 @@ func selfOf(w *spec.Workload) spec.Self {
 // refused takes over the files of which nothing else is known.
 func (c *checker) refused() {
 	for _, f := range c.q.Refused {
-		if !slices.Contains(c.report.Files, f.At.File) {
-			c.report.Files = append(c.report.Files, f.At.File)
-		}
+		c.report.read(f.At.File)
 	}
 	c.report.Findings = append(c.report.Findings, c.q.Refused...)
 }
@@ -219,8 +230,9 @@ func (c *checker) problems() {
 		s := c.services[p.Container]
 		switch {
 		case ofRun(p.Code):
+		case s != nil && p.Code == "port-ambiguous" && c.imageDecides(s, p.Route):
 		case s != nil:
-			c.add(s, p)
+			c.add(s, c.unsure(p))
 		case slices.ContainsFunc(c.q.Routes, func(w *spec.Workload) bool { return w.Name == p.Container }):
 			c.report.Findings = append(c.report.Findings, Finding{Problem: p, At: composefile.Position{File: c.q.RoutesFile}})
 		} // others are of what runs already
@@ -231,6 +243,22 @@ func (c *checker) problems() {
 // containers, and no machine to look for them.
 func ofRun(code string) bool {
 	return slices.Contains([]string{"static-missing", "static-copy-failed", "static-store", "static-too-large"}, code)
+}
+
+// imageDecides reports whether the port of a route of s, by its id, is one that
+// the image exposes: the file names none, or only some of those.
+func (c *checker) imageDecides(s *composefile.Service, route string) bool {
+	_, named := c.label(s, c.names[route], "port")
+	return !named && !s.PortsKnown && !s.Workload.HostNet && s.Built == nil
+}
+
+// unsure makes a hint of what depends on a proxy that is in none of the files.
+func (c *checker) unsure(p spec.Problem) spec.Problem {
+	if p.Code == "unknown-listener" && c.q.Proxy == nil && c.q.Running == nil {
+		p.Message += ", unless the proxy has it: with  --http NAME=ADDRESS  check knows that"
+		p.Effect = label.Hinted
+	}
+	return p
 }
 
 // add notes p, at the label it names or at its service.
@@ -245,10 +273,6 @@ func (c *checker) add(s *composefile.Service, p spec.Problem) {
 				c.because(&f, &l)
 				break
 			}
-		}
-		if p.Code == "port-ambiguous" && !s.PortsKnown && s.Image != "" {
-			f.Message += ", unless its image exposes more"
-			f.Effect = label.Hinted
 		}
 	}
 	c.report.Findings = append(c.report.Findings, f)
@@ -296,14 +320,19 @@ func (c *checker) route(s *composefile.Service, r *routing.RouteView) Route {
 		out.State = r.State
 	}
 	for _, m := range r.Matches {
+		if !strings.HasPrefix(m.Path, "/") {
+			m.Path = " " + m.Path // =/exact, ~expression
+		}
 		out.Matches = append(out.Matches, m.Host+m.Path)
 	}
-	_, named := s.Workload.Labels[c.schema.Prefix+".port"]
-	if pool, guess := strings.CutSuffix(out.To, ":80"); guess && !named && !s.PortsKnown && len(s.Workload.Exposed) == 0 {
-		out.To = pool + ", the port that its image exposes"
-	}
-	if pool, none := strings.CutSuffix(out.To, ":0"); none {
-		out.To = pool + ", no port known"
+	out.To, _, _ = strings.Cut(out.To, "#") // what keeps connections apart is no name
+	if i := strings.LastIndexByte(out.To, ':'); i > 0 && r.Pool != "" && !strings.HasSuffix(out.To, ":url") {
+		switch pool, port := out.To[:i], out.To[i+1:]; {
+		case (port == "0" || len(s.Workload.Exposed) == 0) && c.imageDecides(s, r.ID):
+			out.To = pool + ", the port that its image exposes"
+		case port == "0":
+			out.To = pool + ", no port known"
+		}
 	}
 	if r.Files != nil {
 		out.To = "files, then " + out.To

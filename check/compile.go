@@ -2,7 +2,6 @@ package check
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,8 +10,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/fairlead/fairlead/assets"
-	"github.com/fairlead/fairlead/discovery/composefile"
-	"github.com/fairlead/fairlead/label"
 	"github.com/fairlead/fairlead/routing"
 	"github.com/fairlead/fairlead/routing/build"
 	"github.com/fairlead/fairlead/routing/upstream"
@@ -72,14 +69,4 @@ func (c *checker) has(path string) bool {
 	below := func(dir string) bool { return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/") }
 	return slices.ContainsFunc(c.q.Proxy.Secrets, below) ||
 		slices.ContainsFunc(c.q.Proxy.Workload.Mounts, func(m spec.Mount) bool { return below(m.At) })
-}
-
-// Refused turns why files could not be read into a finding, or returns nil if err
-// is no fault of theirs.
-func Refused(err error) *Finding {
-	e, ok := errors.AsType[*composefile.Error](err)
-	if !ok {
-		return nil
-	}
-	return &Finding{At: e.At, Problem: spec.Problem{Code: e.Code, Message: e.Text, Fix: e.Fix, Effect: label.FileRefused}}
 }

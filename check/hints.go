@@ -96,7 +96,7 @@ func (c *checker) port(s *composefile.Service, l *composefile.Label) {
 	case s.PortsKnown:
 		p.Code = "port-not-exposed"
 		p.Message = fmt.Sprintf("is not among the ports that %s exposes: %s", dockerfileName(s.Built), list(s.Built.Exposed))
-		p.Fix = fmt.Sprintf("%s: \"%d\", or EXPOSE %d if the app listens there", l.Name, s.Built.Exposed[0], port)
+		p.Fix = fmt.Sprintf("name one of these, or write  EXPOSE %d  if the app listens there", port)
 	default:
 		return
 	}
@@ -138,6 +138,42 @@ func (c *checker) healthcheck(s *composefile.Service, l *composefile.Label, rout
 func (c *checker) together() {
 	c.published()
 	c.proxies()
+	c.expressions()
+}
+
+// expressions: a path that is an expression is asked after all prefixes, unlike
+// in nginx, so that an app at / leaves it nothing.
+func (c *checker) expressions() {
+	routes := c.table.View().Routes
+	all := map[string]string{} // by host: the route that takes every path
+	for _, r := range routes {
+		if _, some := r.Options["match"]; some || r.State == "refused" {
+			continue
+		}
+		for _, m := range r.Matches {
+			if m.Path == "/" && !m.Refused {
+				all[m.Host] = r.ID
+			}
+		}
+	}
+	for _, r := range routes {
+		for _, m := range r.Matches {
+			taker, s := all[m.Host], c.services[r.Container]
+			if taker == "" || s == nil || !strings.HasPrefix(m.Path, "~") || m.Refused {
+				continue
+			}
+			key := "path"
+			if r.Name != "" {
+				key = "route." + r.Name + ".path"
+			}
+			c.hint(s, spec.Problem{
+				Code: "never-asked", Route: r.ID, Label: c.schema.Prefix + "." + key, Value: label.Shown(m.Path),
+				Message: "is asked after all prefixes, and " + taker + " has / of " + m.Host + ", which takes every path",
+				Fix:     "write it as a prefix (/api) or as an exact path (=/api)",
+			})
+			break
+		}
+	}
 }
 
 // published: two services cannot have one port of the host, and the proxy needs

@@ -54,8 +54,11 @@ func (r *Report) text(w io.Writer) error {
 }
 
 func (r *Report) summary() string {
-	wrong := r.Wrong()
-	out := fmt.Sprintf("%s: %s", strings.Join(r.Files, ", "), count(wrong, "problem"))
+	wrong, files := r.Wrong(), strings.Join(r.Files, ", ")
+	if len(r.Files) > 4 {
+		files = count(len(r.Files), "file")
+	}
+	out := fmt.Sprintf("%s: %s", files, count(wrong, "problem"))
 	if hints := len(r.Findings) - wrong; hints > 0 {
 		out += ", " + count(hints, "hint")
 	}

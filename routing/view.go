@@ -27,6 +27,7 @@ type View struct {
 // A RouteView is one route.
 type RouteView struct {
 	ID        string                   `json:"id"`
+	Name      string                   `json:"name,omitempty"` // that labels give it, "" for a main route
 	Owner     string                   `json:"owner"`
 	Container string                   `json:"container"`
 	Origin    string                   `json:"origin,omitempty"`
@@ -73,7 +74,7 @@ func (t *Table) View() View {
 
 func (t *Table) viewOf(r *route) RouteView {
 	s := r.spec
-	v := RouteView{ID: s.ID, Owner: s.Owner, Container: s.Container, Origin: s.Origin, Pool: s.Pool, Options: s.Options, Count: r.tally.Count()}
+	v := RouteView{ID: s.ID, Name: s.Name, Owner: s.Owner, Container: s.Container, Origin: s.Origin, Pool: s.Pool, Options: s.Options, Count: r.tally.Count()}
 	serves, standby, share := false, "", ""
 	for _, m := range slices.Concat(s.Matches, s.Fallback) {
 		h := t.lookup(m.Host)

@@ -106,16 +106,14 @@ func (p *Parser) port(w *Workload, opts label.Options) (int, *Problem) {
 		return port, nil
 	}
 	list := strings.Trim(strings.ReplaceAll(fmt.Sprint(w.Exposed), " ", ", "), "[]")
-	if slices.Contains(notHTTP, could[0]) { // then all are
-		return 0, &Problem{
-			Code: "port-ambiguous", Label: name, Message: "exposes " + list + " only, where another protocol than HTTP is spoken",
-			Fix: "add the label " + name + `: "8080" with the port that speaks HTTP`,
-		}
-	}
-	return 0, &Problem{
+	q := &Problem{
 		Code: "port-ambiguous", Label: name, Message: "exposes " + list + ", and none of them is surely the one for HTTP",
 		Fix: fmt.Sprintf("add the label %s: \"%d\", or another of them", name, could[0]),
 	}
+	if slices.Contains(notHTTP, could[0]) {
+		q.Message, q.Fix = "exposes "+list+" alone, which other protocols have", "add the label "+name+" with the port on which it speaks HTTP"
+	}
+	return 0, q
 }
 
 // address returns where port of w can be dialled from here.

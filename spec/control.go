@@ -93,8 +93,17 @@ func (c *Control) apply(u *Unit, s *label.Schema) {
 			}
 		}
 	}
-	for id, o := range c.Maintenance {
-		if r := u.route(id); r != nil {
+	if len(c.Maintenance) == 0 {
+		return
+	}
+	for _, r := range u.Routes {
+		o, ok := c.Maintenance[r.ID]
+		if !ok && r.Origin == "static" {
+			// Its files are part of a route, and go with it.
+			before, _, _ := strings.Cut(r.ID, "~")
+			o, ok = c.Maintenance[strings.TrimSuffix(before, ".")]
+		}
+		if ok {
 			r.maintain(o, s)
 		}
 	}

@@ -64,6 +64,7 @@ func (p *Parser) route(c *container, labels label.Labels, name string) {
 	}
 	p.target(c, &d)
 	p.ownFiles(c, &d)
+	p.filesHint(c, &d)
 	p.hideHint(c, &d)
 	p.drainHint(c, &d)
 	kept := d

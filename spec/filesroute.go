@@ -74,6 +74,25 @@ func (p *Parser) ownFiles(c *container, d *draft) {
 	}
 }
 
+// filesHint hints at labels about files on a route that has none.
+func (p *Parser) filesHint(c *container, d *draft) {
+	_, root := d.opts["root"]
+	o, set := label.Get[staticOptions](d.opts, "static")
+	if !set || root || len(o.Items) > 0 || c.w.Source == FromRoutes {
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(d.settings)) {
+		if d.settings[key].Counts() && strings.HasPrefix(key, "static.") {
+			prefix := strings.TrimSuffix(d.settings[key].Label, key)
+			p.note(c, d, Problem{
+				Code: "no-effect", Kind: "static", Label: d.settings[key].Label, Value: label.Shown(d.settings[key].Text),
+				Message: "has no effect: the route has no files", Fix: "add  " + prefix + "static: /static/:/app/static  or  " + prefix + "root: /site", Effect: label.Hinted,
+			})
+			return // the others are as idle
+		}
+	}
+}
+
 // files has d answer with item, which the label kind names.
 func (p *Parser) files(c *container, d *draft, item staticItem, kind string, o staticOptions) {
 	f := &Files{Prefix: item.Prefix, Dir: item.Dir, Fallback: o.Fallback, Index: o.Index, List: o.List, Cache: o.Cache, Retain: o.Retain}

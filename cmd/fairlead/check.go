@@ -122,7 +122,7 @@ func (f *checkFlags) load(ctx context.Context, args []string) (*check.Question, 
 		}
 	}
 	for _, files := range projects {
-		p, err := composefile.Load(ctx, composefile.Config{Files: files, Name: f.name, Profiles: f.profiles, EnvFiles: f.envFiles})
+		p, err := f.project(ctx, q, files)
 		if finding := check.Refused(err); finding != nil {
 			q.Refused = append(q.Refused, *finding)
 			continue
@@ -138,6 +138,24 @@ func (f *checkFlags) load(ctx context.Context, args []string) (*check.Question, 
 		}
 	}
 	return q, nil
+}
+
+// project reads one project. Two files of one directory have the same name if they
+// do not say otherwise: then the second gets another, and a hint.
+func (f *checkFlags) project(ctx context.Context, q *check.Question, files []string) (*composefile.Project, error) {
+	cfg := composefile.Config{Files: files, Name: f.name, Profiles: f.profiles, EnvFiles: f.envFiles}
+	p, err := composefile.Load(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range q.Projects {
+		if other.Name == p.Name {
+			q.Refused = append(q.Refused, check.SameProject(p, other))
+			cfg.Name = fmt.Sprintf("%s-%d", p.Name, len(q.Projects)+1)
+			return composefile.Load(ctx, cfg)
+		}
+	}
+	return p, nil
 }
 
 // ofProxy returns the settings of the proxy's service, if there is one, and over

@@ -25,6 +25,17 @@ const (
 var errNo = errors.New("no")
 
 func main() {
+	switch err := rootCommand().Execute(); {
+	case errors.Is(err, errNo):
+		os.Exit(exitNo)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "fairlead:", err)
+		os.Exit(exitUsage)
+	}
+}
+
+// rootCommand returns the program as a tree of commands.
+func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "fairlead",
 		Short:         "A reverse proxy that reads container labels",
@@ -38,13 +49,7 @@ func main() {
 	root.AddCommand(run, checkCommand(), routesCommand(), explainCommand(), certsCommand(), caCommand(), drainCommand(), undrainCommand(), maintenanceCommand(), labelsCommand(), healthCommand(), upgradeCommand(), versionCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
-	switch err := root.Execute(); {
-	case errors.Is(err, errNo):
-		os.Exit(exitNo)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "fairlead:", err)
-		os.Exit(exitUsage)
-	}
+	return root
 }
 
 // knownCommand refuses what is no command, with the nearest one that is.

@@ -132,7 +132,10 @@ func Load(ctx context.Context, cfg Config) (*Project, error) {
 		}
 	}
 	for _, f := range s.files {
-		if f.wrong == nil && (f.root == nil || f.root.Kind != yaml.MappingNode) {
+		if f.wrong != nil {
+			return nil, f.syntax()
+		}
+		if f.root == nil || f.root.Kind != yaml.MappingNode {
 			return nil, &Error{Code: "compose-refused", At: Position{File: f.path, Line: 1}, Text: "this is no compose file: it has no  services:"}
 		}
 	}

@@ -14,11 +14,6 @@ import (
 // fault words why Compose refuses the files, with the place where that is known.
 // It returns err itself if it is not about what they say.
 func (s *sources) fault(err error) error {
-	for _, f := range s.files {
-		if f.wrong != nil {
-			return f.syntax()
-		}
-	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return err
 	}

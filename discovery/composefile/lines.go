@@ -65,10 +65,37 @@ func read(path string) (*file, error) {
 	}
 	f := &file{path: path, text: text}
 	var doc yaml.Node
-	if f.wrong = yaml.Unmarshal(text, &doc); f.wrong == nil && len(doc.Content) > 0 {
+	if f.wrong = yaml.Unmarshal(text, &doc); f.wrong == nil {
+		f.wrong = endless(&doc, map[*yaml.Node]bool{})
+	}
+	if f.wrong == nil && len(doc.Content) > 0 {
 		f.root = deref(doc.Content[0])
 	}
 	return f, nil
+}
+
+// endless returns an error for an alias that stands inside of what it repeats:
+// compose-go goes round in it for a minute. done are nodes that were looked at,
+// false while they are being so.
+func endless(n *yaml.Node, done map[*yaml.Node]bool) error {
+	ended, known := done[n]
+	switch {
+	case known && !ended:
+		return fmt.Errorf("line %d: an alias stands inside of what it repeats", n.Line)
+	case known:
+		return nil
+	}
+	done[n] = false
+	for _, child := range n.Content {
+		if child.Kind == yaml.AliasNode && child.Alias != nil {
+			child = child.Alias
+		}
+		if err := endless(child, done); err != nil {
+			return err
+		}
+	}
+	done[n] = true
+	return nil
 }
 
 // noteFormat notes whether the files are of the first format: they have no
@@ -198,7 +225,7 @@ func (s *sources) writtenIn(f *file, service string, swarm bool, depth int) (out
 		_, node = get(node, "deploy")
 	}
 	_, labels := get(node, "labels")
-	return append(out, listed(f, labels, maxDepth)...)
+	return append(out, listed(f, labels, map[*yaml.Node]bool{})...)
 }
 
 func (s *sources) extended(f *file, base *yaml.Node, swarm bool, depth int) (out []Label) {
@@ -219,18 +246,20 @@ func (s *sources) extended(f *file, base *yaml.Node, swarm bool, depth int) (out
 	return out
 }
 
-// listed returns the labels of a node, which is a map or a list.
-func listed(f *file, labels *yaml.Node, depth int) (out []Label) {
-	if labels == nil || depth == 0 {
+// listed returns the labels of a node, which is a map or a list. seen are the
+// nodes that were read: one may merge itself.
+func listed(f *file, labels *yaml.Node, seen map[*yaml.Node]bool) (out []Label) {
+	if labels == nil || seen[labels] {
 		return nil
 	}
+	seen[labels] = true
 	switch labels.Kind {
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(labels.Content); i += 2 {
 			k, v := labels.Content[i], deref(labels.Content[i+1])
 			if k.Tag == "!!merge" {
-				for _, from := range append([]*yaml.Node{v}, v.Content...) {
-					out = append(out, listed(f, deref(from), depth-1)...)
+				for _, from := range merged(v) {
+					out = append(out, listed(f, from, seen)...)
 				}
 				continue
 			}
@@ -301,15 +330,27 @@ func get(m *yaml.Node, name string) (key, value *yaml.Node) {
 		case k.Value == name:
 			key, value = k, deref(m.Content[i+1])
 		case k.Tag == "!!merge" && key == nil:
-			v := deref(m.Content[i+1])
-			for _, from := range append([]*yaml.Node{v}, v.Content...) {
-				if k, v := shallow(deref(from), name); k != nil {
+			for _, from := range merged(deref(m.Content[i+1])) {
+				if k, v := shallow(from, name); k != nil {
 					key, value = k, v
 				}
 			}
 		}
 	}
 	return key, value
+}
+
+// merged returns the maps that the value of a merge key stands for: it, or those
+// in it.
+func merged(v *yaml.Node) []*yaml.Node {
+	if v.Kind != yaml.SequenceNode {
+		return []*yaml.Node{v}
+	}
+	var out []*yaml.Node
+	for _, n := range v.Content {
+		out = append(out, deref(n))
+	}
+	return out
 }
 
 // shallow is get without merge keys, of which one may lead to itself.

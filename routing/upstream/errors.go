@@ -137,7 +137,7 @@ func explain(err error, e *spec.Endpoint) string {
 	case errors.As(err, &rec):
 		return fmt.Sprintf("%s does not speak TLS on that port: remove fairlead.scheme (it is for what the app speaks), or set fairlead.port to the port that does", where)
 	case errors.As(err, &name):
-		return "its certificate is for another name: " + name.Error() + "; set fairlead.upstream-tls.server-name to the name it has"
+		return "its certificate is for another name: " + name.Error() + `; set fairlead.upstream-tls.server-name to the name it has, or, if the app made the certificate itself, fairlead.upstream-tls.verify: "false"`
 	case errors.As(err, &auth):
 		return `its certificate is signed by an unknown authority: give that with fairlead.upstream-tls.ca, or do without with fairlead.upstream-tls.verify: "false"`
 	case errors.As(err, &cert):

@@ -219,13 +219,16 @@ func (r *mistaken) start() bool {
 	for _, dir := range dirs {
 		p := &project{t: r.t, Name: projectName(r.run, r.m.name, dir), files: []string{filepath.Join(r.dir, dir, "compose.yaml")}}
 		r.projects[dir] = p
-		r.t.Cleanup(func() { r.takeDown(p) })
+		refuses := dir == "" && r.m.compose == "refuses" // then it takes nothing down either
+		if !refuses {
+			r.t.Cleanup(func() { r.takeDown(p) })
+		}
 		if dir == "" && situations[r.m.situation].up != nil {
 			situations[r.m.situation].up(r)
 			break
 		}
 		out, err := p.try("up", "-d")
-		if dir == "" && r.m.compose == "refuses" {
+		if refuses {
 			if err == nil {
 				r.t.Fatalf("compose took the file:\n%s", out)
 			}
