@@ -43,7 +43,10 @@ type Arrival struct {
 	// Answered, if set, is told of each request that Arrival answered itself,
 	// after the answer: the access log is behind Arrival and would miss them.
 	Answered func(*http.Request)
-	Next     http.Handler
+	// Probe, if set, returns the probe for what comes from an address, nil for none,
+	// as a rule. It is called by every request, so it must not block.
+	Probe func(from netip.AddrPort) *Probe
+	Next  http.Handler
 }
 
 var _ http.Handler = (*Arrival)(nil)
@@ -67,6 +70,9 @@ func (a *Arrival) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.OnHeader(sayLast)
 	}
 	peer := a.meet(x, r)
+	if x.Probe != nil {
+		defer x.Probe.end(x)
+	}
 	switch refusal := a.read(x, r); {
 	case refusal != nil:
 		a.refuse(x, w, r, *refusal)
@@ -116,12 +122,15 @@ func (a *Arrival) meet(x *Exchange, r *http.Request) (peer string) {
 		} else {
 			peer = x.Peer.String()
 		}
+		if a.Probe != nil {
+			x.Probe = a.Probe(ap)
+		}
 	}
 	x.Client, x.PeerTrusted = x.Peer, a.trusts(x.Peer)
 	if x.PeerTrusted {
 		x.Client = clientOf(x.Peer, r.Header["X-Forwarded-For"], a.trusts)
 		if id := one(r.Header["X-Request-Id"]); validID(id) {
-			x.ID = id
+			x.ID, x.named = id, true
 		}
 	}
 	if x.ID == "" {
@@ -177,7 +186,11 @@ func (a *Arrival) read(x *Exchange, r *http.Request) *Refusal {
 	}
 	host, port, ok := ParseHost(r.Host)
 	if !ok {
-		return because(badHost, fmt.Errorf("host %.80q", r.Host[strings.LastIndexByte(r.Host, '@')+1:]))
+		name := r.Host[strings.LastIndexByte(r.Host, '@')+1:]
+		if name != r.Host {
+			return because(badHost, fmt.Errorf("host %.80q: user names do not belong there", name))
+		}
+		return because(badHost, fmt.Errorf("host %.80q: %s", name, hostFault(name)))
 	}
 	x.Host = host
 	if port != "" {

@@ -25,6 +25,7 @@ type Exchange struct {
 
 	Start time.Time
 	ID    string // X-Request-ID: a trusted peer's, else fresh
+	named bool   // ID is the peer's
 
 	// Peer is the other end of the connection; Client who asked, which is the
 	// right-most untrusted address of X-Forwarded-For when Peer is trusted.
@@ -69,6 +70,8 @@ type Exchange struct {
 	Rivalled bool
 	Moved    bool   // it was sent back; nothing was answered
 	Unsent   []byte // all of its body, if that was read before it was sent back
+
+	Probe *Probe // nil as a rule
 
 	Response Writer
 

@@ -28,6 +28,9 @@ type Def[T any] struct {
 // A Value reads the text of a label into a field of T.
 type Value[T any] struct {
 	Type string // as the reference shows it: "duration", "list"
+	// Form is what every value that Set accepts looks like, for editors; its zero
+	// value says nothing.
+	Form Form
 	// Off says that "off" is a value like any other here. Elsewhere it puts the
 	// label back at its default.
 	Off bool
@@ -99,7 +102,8 @@ type Row struct {
 
 	Later bool // known, and not built yet
 
-	off bool
+	form Form
+	off  bool
 	set func(p any, arg, text string) error
 }
 
@@ -129,7 +133,7 @@ func Declare[T any](k Kind, check func(*T) error, defs ...Def[T]) Kind {
 func row[T any](kind string, d Def[T]) Row {
 	r := Row{
 		Path: strings.TrimSuffix(kind+"."+d.Name, "."), Type: d.Value.Type, Default: d.Default,
-		Doc: d.Doc, Example: d.Example, Key: d.Key, Nginx: d.Nginx, Later: d.Later, off: d.Value.Off,
+		Doc: d.Doc, Example: d.Example, Key: d.Key, Nginx: d.Nginx, Later: d.Later, form: d.Value.Form, off: d.Value.Off,
 		set: func(p any, arg, text string) error { return d.Value.Set(p.(*T), arg, text) },
 	}
 	switch {

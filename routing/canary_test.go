@@ -291,7 +291,8 @@ canary shop/e: gets requests with the cookie beta: this is none
 canary shop/b: gets 10% of clients, by lot (0 to 999): this request has none yet, and counts among the others
 canary shop/c: gets 20% of clients, by lot (1000 to 2999): this request has none yet, and counts among the others
 canary shop/f: gets 1% of clients, by lot, but no endpoint is ready
-path shop/a: matches /`},
+path shop/a: matches /
+pool shop/a: shop/a:80: a 10.202.151.129:80 gets it (the only one that is ready)`},
 		{"app.ex", "Cookie", "fairlead_lot=1999", `
 goes to shop/c:80
 host: matches app.ex, held by shop
@@ -299,7 +300,10 @@ canary shop/d: gets requests with the header X-Beta: this is none
 canary shop/e: gets requests with the cookie beta: this is none
 canary shop/b: gets 10% of clients, by lot (0 to 999): this request has 1999
 canary shop/c: gets 20% of clients, by lot (1000 to 2999): this request has 1999
-path shop/c: matches /`},
+path shop/c: matches /
+path shop/a: matches / as well, and shares the requests
+path shop/f: matches / as well, and shares the requests
+pool shop/c: shop/c:80: c 10.46.125.44:80 gets it (the only one that is ready)`},
 		{"app.ex", "Cookie", "beta=1;fairlead_lot=9999", `
 goes to shop/a:80
 host: matches app.ex, held by shop
@@ -308,23 +312,32 @@ canary shop/e: gets requests with the cookie beta: this is one, but no endpoint 
 canary shop/b: gets 10% of clients, by lot (0 to 999): this request has 9999
 canary shop/c: gets 20% of clients, by lot (1000 to 2999): this request has 9999
 canary shop/f: gets 1% of clients, by lot, but no endpoint is ready
-path shop/a: matches /`},
+path shop/a: matches /
+pool shop/a: shop/a:80: a 10.202.151.129:80 gets it (the only one that is ready)`},
 		{"app.ex", "X-Beta", "1", `
 goes to shop/d:80
 host: matches app.ex, held by shop
 canary shop/d: gets requests with the header X-Beta: this is one
-path shop/d: matches /`},
+path shop/d: matches /
+path shop/a: matches / as well, and shares the requests
+path shop/b: matches / as well, and shares the requests
+path shop/c: matches / as well, and shares the requests
+path shop/e: matches / as well, and shares the requests
+path shop/f: matches / as well, and shares the requests
+pool shop/d: shop/d:80: d 10.24.172.62:80 gets it (the only one that is ready)`},
 		{"g.ex", "", "", `
 goes to shop/h:80
 host: matches g.ex, held by shop
 canary shop/h: gets 10% of clients, by lot, and the rest too: no stable route is ready
-path shop/h: matches /, and is ready while shop/g, which matches the same, is not`},
+path shop/h: matches /, and is ready while shop/g, which matches the same, is not
+path shop/g: matches / as well, and shares the requests
+pool shop/h: shop/h:80: h 10.170.169.64:80 gets it (the only one that is ready)`},
 	} {
 		q := Query{Host: tt.host, Path: "/", Method: "GET", Header: http.Header{}}
 		if tt.name != "" {
 			q.Header.Set(tt.name, tt.value)
 		}
-		e := table.Explain(&q)
+		e := explained(table, &q)
 		if got := told(&e); got != strings.TrimSpace(tt.want) || !e.OK {
 			t.Errorf("%s %s %s:\n%s\nwant:%s", tt.host, tt.name, tt.value, got, tt.want)
 		}

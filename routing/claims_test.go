@@ -101,7 +101,7 @@ func TestARefusedClaimIsShown(t *testing.T) {
 	if r := v.Routes[0]; r.ID != "evil/web" || r.State != "refused" || !r.Matches[0].Refused || r.Matches[0].Holder != "shop" {
 		t.Errorf("it is shown as %+v, want refused, held by shop", r)
 	}
-	e := table.Explain(&Query{Host: "app.ex", Path: "/other"})
+	e := explained(table, &Query{Host: "app.ex", Path: "/other"})
 	if e.OK || !strings.HasPrefix(e.Answer, "404") || len(e.Problems) != 1 {
 		t.Errorf("explained as %+v, want 404 with the conflict", e)
 	}

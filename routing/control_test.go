@@ -100,7 +100,7 @@ gone exited
 	if e := views["shop/web2"].Endpoints[0]; e.State != "drained" || e.Reason != "drained by fairlead drain until 2026-01-02 00:00:00 UTC" {
 		t.Errorf("the drained endpoint is shown as %s: %s", e.State, e.Reason)
 	}
-	e := table.Explain(&Query{Host: "app.ex", Path: "/", Method: "GET"})
+	e := explained(table, &Query{Host: "app.ex", Path: "/", Method: "GET"})
 	if want := "503 with Retry-After: under maintenance by order until fairlead maintenance shop/web off"; e.OK || e.Answer != want {
 		t.Errorf("explained as %q, ok %v; want %q", e.Answer, e.OK, want)
 	}

@@ -1,10 +1,15 @@
 package routing
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/fairlead/fairlead/exchange"
 )
 
 // What `fairlead explain` says, word for word: people read it.
@@ -21,16 +26,27 @@ func TestExplain(t *testing.T) {
 		{"app.ex", "/x", true, `
 goes to shop/web:80
 host: matches app.ex, held by shop
-path shop/web: matches /`},
+path shop/web: matches /
+path shop/api: does not match: its path is /api
+path shop/blue: does not match: its path is /bg
+path shop/green: does not match: its path is /bg
+pool shop/web: shop/web:80: web 10.75.94.87:80 gets it (the only one that is ready)`},
 		{"app.ex", "/api/x", true, `
 goes to shop/web:80
 host: matches app.ex, held by shop
 condition shop/api: matches /api, but its condition match.header.X-Beta is not met
-path shop/web: matches /`},
+path shop/web: matches /
+path shop/blue: does not match: its path is /bg
+path shop/green: does not match: its path is /bg
+pool shop/web: shop/web:80: web 10.75.94.87:80 gets it (the only one that is ready)`},
 		{"app.ex", "/bg", true, `
 goes to shop/green:80
 host: matches app.ex, held by shop
-path shop/green: matches /bg, and is ready while shop/blue, which matches the same, is not`},
+path shop/green: matches /bg, and is ready while shop/blue, which matches the same, is not
+path shop/api: does not match: its path is /api
+path shop/web: matches / as well, which is less specific
+path shop/blue: matches /bg as well; shop/green serves
+pool shop/green: shop/green:80: green 10.186.71.136:80 gets it (the only one that is ready)`},
 		{"app.ex", "/x/%2e%2e/y", false, `
 400: the path can be read in two ways, and is refused
 host: matches app.ex, held by shop
@@ -44,7 +60,8 @@ reading shop/green: refused: the path can also be read as /bg, which another rou
 		{"away.ex", "/", false, `
 503 with Retry-After: away is exited
 host: matches away.ex, held by shop
-path shop/away: matches /, without a ready endpoint`},
+path shop/away: matches /, without a ready endpoint
+pool shop/away: shop/away:80: nobody gets it now, and nothing is about to: it does not wait`},
 		{"bad.ex", "/", false, `
 503: the route shop/bad is refused: bad: fairlead.alow="private": is not a label; did you mean "fairlead.allow"? [unknown-label, route refused]
 host: matches bad.ex, held by shop
@@ -55,7 +72,7 @@ problem: unknown-label`},
 host: matches dir.ex, held by shop
 path shop/dir: matches /app/`},
 		{"r.ex", "/", true, `
-the route shop/r answers by itself
+the route shop/r answers by itself: 204
 host: matches r.ex, held by shop
 path shop/r: matches /`},
 		{"only.ex", "/y", false, `
@@ -73,7 +90,7 @@ host: no route has this host
 near: app.ex`},
 	}
 	for _, tt := range tests {
-		e := w.live.Table().Explain(&Query{Host: tt.host, Path: tt.path, Method: "GET", Header: http.Header{}})
+		e := explained(w.live.Table(), &Query{Host: tt.host, Path: tt.path, Method: "GET", Header: http.Header{}})
 		if got := told(&e); got != strings.TrimSpace(tt.want) || e.OK != tt.ok {
 			t.Errorf("%s%s (ok: %v):\n%s\nwant (ok: %v):%s", tt.host, tt.path, e.OK, got, tt.ok, tt.want)
 		}
@@ -93,4 +110,27 @@ func told(e *Explanation) string {
 		lines = append(lines, fmt.Sprint("problem: ", p.Code))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// explained rehearses a request as q would be made of it.
+func explained(t *Table, q *Query) (e Explanation) {
+	target := q.Path
+	if q.RawQuery != "" {
+		target += "?" + q.RawQuery
+	}
+	r := httptest.NewRequest(cmp.Or(q.Method, "GET"), "/", nil)
+	r.Host, r.RequestURI, r.RemoteAddr, r.Header = q.Host, target, "192.0.2.1:1000", q.Header.Clone()
+	if q.Client.IsValid() {
+		r.RemoteAddr = netip.AddrPortFrom(q.Client, 1000).String()
+	}
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	arrival := &exchange.Arrival{
+		Entry: cmp.Or(q.Entry, "http"), EntryPort: cmp.Or(q.EntryPort, "80"),
+		Probe: func(netip.AddrPort) *exchange.Probe { return &exchange.Probe{Dry: true} },
+		Next:  http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e = t.Rehearse(w, r) }),
+	}
+	arrival.ServeHTTP(httptest.NewRecorder(), r)
+	return e
 }

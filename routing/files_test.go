@@ -90,24 +90,28 @@ func TestExplainTellsOfFiles(t *testing.T) {
 200: a file of the route shop/web.~/static/
 host: matches app.ex, held by shop
 path shop/web.~/static/: matches /static/
+path shop/web: matches / as well, which is less specific
 file shop/web.~/static/: found: text/javascript; charset=utf-8, public, max-age=31536000, immutable`},
 		{"app.ex", "/static/dir", true, `
 308: to /static/dir/
 host: matches app.ex, held by shop
 path shop/web.~/static/: matches /static/
+path shop/web: matches / as well, which is less specific
 file shop/web.~/static/: a directory`},
 		{"app.ex", "/static/none", true, `
 goes to shop/web:80
 host: matches app.ex, held by shop
 path shop/web.~/static/: matches /static/
-file shop/web.~/static/: none answers this, so it is the app's`},
+path shop/web: matches / as well, which is less specific
+file shop/web.~/static/: none answers this, so it is the app's
+pool shop/web.~/static/: shop/web:80: web 10.75.94.87:80 gets it (the only one that is ready)`},
 		{"site.ex", "/none", false, `
 404: the route shop/site has no such file
 host: matches site.ex, held by shop
 path shop/site: matches /
 file shop/site: none`},
 	} {
-		e := w.live.Table().Explain(&Query{Host: tt.host, Path: tt.path, Method: "GET", Header: http.Header{}})
+		e := explained(w.live.Table(), &Query{Host: tt.host, Path: tt.path, Method: "GET", Header: http.Header{}})
 		if got := told(&e); got != strings.TrimSpace(tt.want) || e.OK != tt.ok {
 			t.Errorf("%s%s (ok: %v):\n%s\nwant (ok: %v):%s", tt.host, tt.path, e.OK, got, tt.ok, tt.want)
 		}

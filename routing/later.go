@@ -2,6 +2,17 @@ package routing
 
 import "github.com/fairlead/fairlead/label"
 
+// directives are what nginx has for them.
+var directives = map[string]string{
+	"index-script": "fastcgi_index, try_files", "fastcgi.param.*": "fastcgi_param", "rewrite": "rewrite", "allow": "allow", "deny": "deny",
+	"rate-limit": "limit_req", "max-in-flight": "limit_conn", "max-body": "client_max_body_size",
+	"buffer.request": "proxy_request_buffering", "buffer.response": "proxy_buffering",
+	"auth.basic": "auth_basic, auth_basic_user_file", "auth.forward": "auth_request",
+	"compress": "gzip", "compress.min": "gzip_min_length", "compress.level": "gzip_comp_level", "compress.types": "gzip_types",
+	"cache": "proxy_cache", "cache.valid": "proxy_cache_valid", "cache.stale": "proxy_cache_use_stale", "cache.lock": "proxy_cache_lock", "cache.bypass": "proxy_cache_bypass", "cache.key": "proxy_cache_key",
+	"error-pages": "error_page", "mirror": "mirror", "tcp": "stream", "tcp.proxy-protocol": "proxy_protocol",
+}
+
 // laterKinds are labels of the contract that are not built yet. Using one is
 // Problem "not-yet", and refuses the route where the label would protect it.
 // Whoever builds one removes it here.
@@ -9,9 +20,9 @@ func laterKinds() []label.Kind {
 	var kinds []label.Kind
 	add := func(section string, closed bool, inherit label.Inherit, name, doc string, below ...string) {
 		k := label.Kind{Name: name, Section: section, FailClosed: closed, Inherit: inherit, Doc: doc}
-		rows := []label.Row{{Type: "–", Doc: doc}}
+		rows := []label.Row{{Type: "–", Doc: doc, Nginx: directives[name]}}
 		for _, b := range below {
-			rows = append(rows, label.Row{Path: b, Type: "–", Doc: doc})
+			rows = append(rows, label.Row{Path: b, Type: "–", Doc: doc, Nginx: directives[name+"."+b]})
 		}
 		kinds = append(kinds, label.DeclareLater(k, rows...))
 	}

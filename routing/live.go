@@ -108,26 +108,37 @@ func (l *Live) Shake() {
 // of docs/design.md.
 func (t *Table) serve(w http.ResponseWriter, r *http.Request) (again bool) {
 	x := exchange.Of(r)
+	q := queryOf(x, r)
+	q.Draw = drawLot
+	got := t.Match(&q, nil)
+	return t.answer(w, r, x, &q, &got)
+}
+
+// queryOf returns what of r chooses its route.
+func queryOf(x *exchange.Exchange, r *http.Request) Query {
 	path, query, _ := strings.Cut(r.RequestURI, "?")
-	q := Query{
+	return Query{
 		Host: x.Host, Path: path, RawQuery: query, Method: r.Method, Header: r.Header,
 		Client: x.Client, ClientHidden: x.ClientHidden, Entry: x.Entry, EntryPort: x.EntryPort,
-		Draw: drawLot,
 	}
-	got := t.Match(&q, nil)
+}
+
+// answer answers q, which got is the match of; again tells that it is to be routed
+// anew.
+func (t *Table) answer(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, q *Query, got *Result) (again bool) {
 	switch {
-	case t.bars(w, r, &got):
+	case t.bars(w, r, got):
 	case got.TwoReadings:
 		exchange.Refuse(w, r, exchange.Refusal{Status: http.StatusBadRequest, Code: "two-readings", Message: "The path of this request can be read in two ways.", Close: true})
 	case got.route == nil:
 		exchange.Refuse(w, r, exchange.Refusal{Status: http.StatusNotFound, Code: "no-route", Message: t.why(x.Host)})
 	case got.Slash && got.route.refusal() == nil:
 		got.note(x)
-		addSlash(w, r, path, query)
+		addSlash(w, r, q.Path, q.RawQuery)
 	default:
 		got.note(x)
 		x.Matched, x.Target = got.Matched, r.RequestURI
-		return got.serve(w, r, x, &q)
+		return got.serve(w, r, x, q)
 	}
 	return false
 }

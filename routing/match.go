@@ -27,6 +27,7 @@ type Query struct {
 	// asks for it. Without it such clients get what is left by all canaries, and
 	// the same query matches the same.
 	Draw func() int
+	Dry  bool // nobody asks really: nothing is remembered of it
 
 	drawn   int    // the lot that Draw drew, counted from 1; 0 for none
 	decoded string // a reading of the path: Path is its canonical spelling, and expressions get both
@@ -48,6 +49,9 @@ type Result struct {
 // A Trace collects why Match decided as it did. A nil Trace costs nothing.
 type Trace struct {
 	Steps []Step `json:"steps"`
+
+	host  *hostTable // of the result
+	group []*leg     // that match the same as the result, it included
 }
 
 // A Step is one decision.
@@ -140,6 +144,9 @@ func (t *Table) match(q *Query, tr *Trace) Result {
 				tls = h.tls
 			}
 			if res, ok := h.find(q, holder, tr); ok {
+				if tr != nil {
+					tr.host = h
+				}
 				res.tls = tls
 				return res
 			}
@@ -278,6 +285,7 @@ func choose(legs []*leg, q *Query, owner string, tr *Trace) *leg {
 		}
 		if tr != nil {
 			l.told(tr, group)
+			tr.group = group
 		}
 		return l
 	}
@@ -378,7 +386,7 @@ func (c *conditions) unmet(q *Query) (what, name string) {
 // is hidden is in none, which is worth a problem the first time.
 func (c *conditions) from(q *Query) bool {
 	if q.ClientHidden {
-		if !c.hidden.Load() {
+		if !q.Dry && !c.hidden.Load() {
 			c.hidden.Store(true)
 		}
 		return false

@@ -105,7 +105,7 @@ func (w *world) compareFresh(when string) {
 		}
 	}
 	for _, q := range queries() {
-		if got, want := timeless(next.Explain(&q)), timeless(fresh.Explain(&q)); got != want {
+		if got, want := timeless(explained(next, &q)), timeless(explained(fresh, &q)); got != want {
 			w.t.Fatalf("%s: %s%s is explained as\n%s\nand fresh\n%s", when, q.Host, q.Path, got, want)
 		}
 		if got, want := next.barred(q), fresh.barred(q); got != want {

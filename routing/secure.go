@@ -175,18 +175,3 @@ func redirectStatus(standing spec.Standing) int {
 	}
 	return http.StatusTemporaryRedirect
 }
-
-// explainPlainHTTP words what plain HTTP gets, for q's host and route.
-func (t *Table) explainPlainHTTP(q *Query, got *Result) []Step {
-	if got.tls == nil || got.route == nil || t.env.Certificates == nil {
-		return nil
-	}
-	step := Step{Stage: "plain HTTP", Route: got.id(), Outcome: "served"}
-	switch policy, port, standing := t.overPlainHTTP(q.Host, q.Entry, got); policy {
-	case spec.PlainRefuse:
-		step.Outcome = "403: HTTPS only"
-	case spec.PlainRedirect:
-		step.Outcome = fmt.Sprintf("%d to %s", redirectStatus(standing), httpsURL(q.Host, port))
-	}
-	return []Step{step}
-}

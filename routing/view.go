@@ -3,10 +3,7 @@ package routing
 import (
 	"cmp"
 	"fmt"
-	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/fairlead/fairlead/exchange"
 	"github.com/fairlead/fairlead/label"
@@ -70,6 +67,14 @@ func (t *Table) View() View {
 		}
 	}
 	return v
+}
+
+// Verdicts returns what became of every container that t was compiled from.
+func (t *Table) Verdicts() (all []spec.Verdict) {
+	for _, u := range t.units {
+		all = append(all, u.spec.Verdicts...)
+	}
+	return all
 }
 
 func (t *Table) viewOf(r *route) RouteView {
@@ -193,123 +198,4 @@ func (l *leg) rival(group []*leg) *route {
 		return best.route
 	}
 	return nil
-}
-
-// An Explanation says what happens to a request, and why.
-type Explanation struct {
-	Host     string         `json:"host"`
-	Path     string         `json:"path"`
-	Answer   string         `json:"answer"` // in one sentence
-	OK       bool           `json:"ok"`     // an app, or a route's own answer, gets it
-	Steps    []Step         `json:"steps"`
-	Route    *RouteView     `json:"route,omitempty"`
-	Problems []spec.Problem `json:"problems,omitempty"` // of the route, its containers and the host
-	Near     []string       `json:"near,omitempty"`     // hosts or paths that come close
-}
-
-// Explain runs Match with a trace and words the outcome.
-func (t *Table) Explain(q *Query) Explanation {
-	var tr Trace
-	got := t.Match(q, &tr)
-	e := Explanation{Host: q.Host, Path: q.Path, Steps: tr.Steps}
-	switch {
-	case got.TwoReadings:
-		e.Answer = "400: the path can be read in two ways, and is refused"
-	case got.route == nil:
-		e.Answer = "404: " + t.why(q.Host)
-		e.Near = t.near(q.Host)
-		e.Problems = t.problemsAbout(q.Host, nil)
-	default:
-		v := t.viewOf(got.route)
-		e.Route = &v
-		e.Problems = t.problemsAbout(q.Host, got.route)
-		e.Answer, e.OK = answerOf(v, got)
-		if got.route.files != nil && !got.Slash && (v.State == "serving" || v.State == "no-endpoint") {
-			e.explainFiles(q, &got)
-		}
-		e.Steps = append(e.Steps, t.explainPlainHTTP(q, &got)...)
-	}
-	return e
-}
-
-func answerOf(v RouteView, got Result) (string, bool) {
-	switch {
-	case v.State == "refused":
-		return "503: the route " + v.ID + " is refused: " + v.Reason, false
-	case got.Slash:
-		return "308: to the same path with a trailing slash", true
-	case v.State == "maintenance":
-		return "503 with Retry-After: " + v.Reason, false
-	case v.Pool == "":
-		return "the route " + v.ID + " answers by itself", true
-	case v.State == "no-endpoint":
-		if d := backend.Hold(got.route.spec.Options); d > 0 && got.route.pool.Expects() {
-			return "waits up to " + d.String() + " for a container to be ready, then 503 with Retry-After: " + v.Reason, false
-		}
-		return "503 with Retry-After: " + v.Reason, false
-	}
-	return "goes to " + v.Pool, true
-}
-
-// explainFiles says whether a file answers q, or what else becomes of it.
-func (e *Explanation) explainFiles(q *Query, got *Result) {
-	r := &http.Request{Method: q.Method, Host: q.Host, RequestURI: q.Path, Header: q.Header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody}
-	status, h, toApp := got.route.files.Try(r, got.Matched)
-	step := Step{Stage: "file", Route: got.id()}
-	switch {
-	case toApp:
-		step.Outcome = "none answers this, so it is the app's"
-	case status == http.StatusOK:
-		step.Outcome = "found: " + strings.TrimSuffix(h.Get("Content-Type")+", "+h.Get("Cache-Control"), ", ")
-		e.Answer, e.OK = "200: a file of the route "+got.route.spec.ID, true
-	case h.Get("Location") != "":
-		step.Outcome = "a directory"
-		e.Answer, e.OK = strconv.Itoa(status)+": to "+h.Get("Location"), true
-	default:
-		step.Outcome = "none"
-		e.Answer, e.OK = strconv.Itoa(status)+": the route "+got.route.spec.ID+" has no such file", false
-		if status == http.StatusServiceUnavailable {
-			e.Answer = "503 with Retry-After: the files of the route " + got.route.spec.ID + " are not there yet"
-		}
-	}
-	e.Steps = append(e.Steps, step)
-}
-
-// near returns what comes close to a host that has no route, or the paths of
-// one that has.
-func (t *Table) near(host string) []string {
-	var out []string
-	if h := t.exact[shardOf(host)][host]; h != nil {
-		for _, l := range h.claims {
-			out = append(out, host+l.path.String())
-		}
-		return out
-	}
-	names := func(yield func(string) bool) {
-		for _, shard := range t.exact {
-			for name := range shard {
-				if !yield(name) {
-					return
-				}
-			}
-		}
-	}
-	if near := label.Nearest(host, names); near != "" {
-		out = append(out, near)
-	}
-	return out
-}
-
-// problemsAbout collects the problems that may explain what host gets: those of
-// r, those of the host, and refused labels that mention it.
-func (t *Table) problemsAbout(host string, r *route) []spec.Problem {
-	var out []spec.Problem
-	for _, p := range t.Problems() {
-		mine := r != nil && (p.Route == r.spec.ID || p.Container == r.spec.Container && p.Route == "")
-		if mine || strings.Contains(p.Value, host) || strings.Contains(p.Message, host) || r == nil && p.Code == "misspelt-prefix" {
-			out = append(out, p)
-		}
-	}
-	slices.SortStableFunc(out, func(a, b spec.Problem) int { return cmp.Compare(a.Container, b.Container) })
-	return out
 }

@@ -23,13 +23,18 @@ var notHTTP = []int{21, 22, 23, 25, 53, 110, 143, 389, 465, 587, 636, 853, 993, 
 // usual are the ports that win among several.
 var usual = []int{80, 8080, 3000}
 
+// maybeHTTP returns those of ports that are not known for another protocol.
+func maybeHTTP(ports []int) []int {
+	return slices.DeleteFunc(slices.Clone(ports), func(p int) bool { return slices.Contains(notHTTP, p) })
+}
+
 // guessPort returns the port requests go to when no label names one, or 0 with
 // the ports it could be: the likely ones first.
 func guessPort(w *Workload) (port int, could []int) {
 	if len(w.Exposed) == 0 {
 		return 80, nil
 	}
-	could = slices.DeleteFunc(slices.Clone(w.Exposed), func(p int) bool { return slices.Contains(notHTTP, p) })
+	could = maybeHTTP(w.Exposed)
 	if len(could) == 1 {
 		return could[0], nil
 	}

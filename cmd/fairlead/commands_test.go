@@ -39,9 +39,32 @@ func TestLabelsCommand(t *testing.T) {
 	if out, err := command("labels", "nonsense"); !errors.Is(err, errNo) || !strings.Contains(out, "nonsense") {
 		t.Errorf("labels nonsense = %q, %v; want the answer no", out, err)
 	}
-	out, err = command("labels", "auth")
-	if err != nil || !strings.Contains(out, "not yet") {
-		t.Errorf("labels auth = %q, %v; want it marked as not yet", out, err)
+	for key, want := range map[string][]string{
+		"auth":                    {"fairlead.auth", "not built yet"},
+		"auth.":                   {"fairlead.auth", "not built yet"},
+		"cache":                   {"not built yet"},
+		"timeout.response":        {"fairlead.timeout.response\n", "5m", "proxy_read_timeout", `fairlead.timeout.response: "90s"`, "fairlead.timeout.idle", "a named route takes it over"},
+		"header.response.X-Frame": {`fairlead.header.response.X-Frame: "DENY"`, "--default"},
+		"fairlead.route.api.path": {"fairlead.path", "refuse the route", "does not take it over"},
+		"weight":                  {"each container of a service has its own"},
+		"client_max_body_size":    {"fairlead.max-body"},
+		"proxy_read_timeout":      {"fairlead.timeout.response  ", "fairlead.timeout.idle  "},
+		"host":                    {"unless it has hosts of its own"},
+		"enable":                  {"about the container"},
+	} {
+		out, err := command("labels", key)
+		for _, w := range want {
+			if err != nil || !strings.Contains(out, w) {
+				t.Errorf("labels %s = %q, %v; want %q in it", key, out, err, w)
+			}
+		}
+	}
+	if out, err := command("labels", "hots"); !errors.Is(err, errNo) || !strings.Contains(out, "did you mean fairlead.host?") {
+		t.Errorf("labels hots = %q, %v; want the nearest", out, err)
+	}
+	var data []labelData
+	if out, err := command("labels", "--json", "--label-prefix", "edge"); err != nil || json.Unmarshal([]byte(out), &data) != nil || len(data) < 100 || !strings.HasPrefix(data[0].Label, "edge.") {
+		t.Errorf("labels --json: %d labels, %v", len(data), err)
 	}
 }
 

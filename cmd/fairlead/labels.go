@@ -12,18 +12,27 @@ import (
 )
 
 func labelsCommand() *cobra.Command {
-	var markdown bool
+	var markdown, asSchema, asJSON bool
+	var prefix string
 	c := &cobra.Command{
-		Use: "labels [KEY]", Short: "List the labels, or those whose key begins with KEY", Args: cobra.MaximumNArgs(1),
+		Use: "labels [KEY]", Short: "List the labels, or all there is to know of KEY (exit code 1 if there is none)", Args: cobra.MaximumNArgs(1),
+		Long: "Labels lists all labels. With KEY, which may be the directive that nginx has for it, it says what that label does, its values, default, example and scope, or lists those below it.",
 		RunE: func(c *cobra.Command, args []string) error {
-			schema := routing.Schema("fairlead")
-			if markdown {
+			schema := routing.Schema(prefix)
+			switch key := strings.Join(args, ""); {
+			case markdown:
 				return writeReference(c.OutOrStdout(), schema)
+			case asSchema:
+				return schema.WriteJSONSchema(c.OutOrStdout())
+			default:
+				return showLabels(c.OutOrStdout(), schema, key, asJSON)
 			}
-			return listLabels(c.OutOrStdout(), schema, strings.TrimPrefix(strings.Join(args, ""), schema.Prefix+"."))
 		},
 	}
 	c.Flags().BoolVar(&markdown, "markdown", false, "print the reference page, docs/labels.md")
+	c.Flags().BoolVar(&asSchema, "schema", false, "print a JSON Schema of labels in compose files, for editors")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().StringVar(&prefix, "label-prefix", "fairlead", "what labels begin with")
 	return c
 }
 
@@ -40,36 +49,54 @@ func writeReference(w io.Writer, s *label.Schema) error {
 	return s.WriteReference(w)
 }
 
-func listLabels(w io.Writer, s *label.Schema, key string) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	found := false
-	names := func(yield func(string) bool) {
-		for _, k := range s.Kinds {
-			if !yield(k.Name) {
-				return
-			}
-		}
-	}
-	for _, k := range s.Kinds {
-		for _, r := range k.Rows {
-			if !strings.HasPrefix(r.Path, key) {
-				continue
-			}
-			found = true
-			doc := r.Doc
-			if r.Later {
-				doc = "not yet: " + doc
-			}
-			fmt.Fprintf(tw, "%s.%s\t%s\t%s\n", s.Prefix, strings.ReplaceAll(r.Path, "*", "NAME"), r.Type, doc)
-		}
-	}
-	if !found {
-		fmt.Fprintf(w, "no label begins with %s.%s", s.Prefix, key)
-		if near := label.Nearest(key, names); near != "" {
-			fmt.Fprintf(w, ", did you mean %s.%s?", s.Prefix, near)
+// showLabels lists the labels that key is about, and describes it if it is one.
+func showLabels(w io.Writer, s *label.Schema, key string, asJSON bool) error {
+	found, near := s.Lookup(key)
+	switch {
+	case len(found) == 0:
+		fmt.Fprintf(w, "no label begins with %s.%s, and nginx has no such directive", s.Prefix, strings.TrimPrefix(key, s.Prefix+"."))
+		if near != "" {
+			fmt.Fprintf(w, "; did you mean %s.%s?", s.Prefix, near)
 		}
 		fmt.Fprintln(w)
 		return errNo
+	case asJSON:
+		return labelsJSON(w, s, found)
+	case len(found) == 1:
+		return s.Describe(w, found[0])
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, e := range found {
+		doc := e.Row.Doc
+		if e.Later() {
+			doc = "not yet: " + doc
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", e.Name(s.Prefix), e.Type, doc)
 	}
 	return tw.Flush()
+}
+
+// labelData is one label as --json has it.
+type labelData struct {
+	Label      string `json:"label"` // NAME stands for what the user chooses
+	Values     string `json:"values"`
+	Default    string `json:"default,omitempty"`
+	Doc        string `json:"doc"`
+	Example    string `json:"example,omitempty"`
+	Nginx      string `json:"nginx,omitempty"`
+	Section    string `json:"section"`
+	FailClosed bool   `json:"fail_closed"` // a mistake refuses the route
+	Later      bool   `json:"later"`       // not built yet
+}
+
+func labelsJSON(w io.Writer, s *label.Schema, found []label.Entry) error {
+	var out []labelData
+	for _, e := range found {
+		d := labelData{Label: e.Name(s.Prefix), Values: e.Type, Default: e.Default, Doc: e.Row.Doc, Nginx: e.Nginx, Section: e.Section, FailClosed: e.FailClosed, Later: e.Later()}
+		if !d.Later {
+			d.Example = e.Line(s.Prefix)
+		}
+		out = append(out, d)
+	}
+	return writeJSON(w, out)
 }

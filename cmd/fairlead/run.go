@@ -72,6 +72,8 @@ type process struct {
 	server     *server.Server
 	points     []server.EntryPoint // as bound
 	limits     httpLimits
+	probes     exchange.Probes
+	reading    spec.Config // of labels
 	engines    engines
 	leaving    atomic.Bool
 
@@ -141,9 +143,10 @@ func (p *process) wireRouting(points []server.EntryPoint) error {
 	}
 	p.orders = &orderBook{file: statefile.File(filepath.Join(s.dataDir, "control.json")), log: p.log}
 	p.assets = assets.NewStore(assets.Config{Dir: filepath.Join(s.dataDir, "assets"), Fetch: p.fetchFiles, Limits: s.assets, Log: p.log, Now: time.Now})
+	p.reading = reader
 	p.watch = &watch{
 		orders: p.orders,
-		parser: spec.NewParser(reader),
+		parser: spec.NewParser(p.reading),
 		claims: &routing.Claims{Grace: s.claimGrace, Share: s.shares, File: filepath.Join(s.dataDir, "claims.json")},
 		live:   &routing.Live{}, log: p.log,
 		wake: make(chan struct{}, 1), first: make(chan struct{}), pen: newPen(), asked: make(chan chan<- *routing.Ledger),
@@ -224,12 +227,18 @@ func (p *process) arrival(e server.EntryPoint, trusted []netip.Prefix) http.Hand
 		next = p.certs.Tokens(next)
 	}
 	access := &telemetry.AccessLog{Lines: p.sink.Lines, Faults: p.log, Counters: &p.counters, Next: next}
+	a := p.arrivalAt(e, trusted, access)
+	a.CloseChunked = p.settings.engine == stdEngine // net/http hides a Content-Length beside chunked
+	a.Leaving, a.Answered, a.Probe = p.server.Leaving, access.Note, p.probes.Of
+	return a
+}
+
+// arrivalAt returns what meets requests of an entry point: those that are served, and
+// those that are only explained.
+func (p *process) arrivalAt(e server.EntryPoint, trusted []netip.Prefix, next http.Handler) *exchange.Arrival {
 	return &exchange.Arrival{
 		Trusted: trusted, Gateways: p.watch.hidden, Entry: e.Name,
-		EntryPort: portOf(e.Addr), HTTPS: e.TLS,
-		CloseChunked: p.settings.engine == stdEngine, // net/http hides a Content-Length beside chunked
-		Leaving:      p.server.Leaving,
-		Answered:     access.Note, Next: access,
+		EntryPort: portOf(e.Addr), HTTPS: e.TLS, Next: next,
 	}
 }
 
@@ -416,14 +425,16 @@ func (p *process) adminServer() *admin.Server {
 		Sessions: map[string]func(*http.Request) (func(context.Context, *admin.Session), error){
 			"takeover": p.takeover,
 			"upgrade":  p.upgrade,
+			"send":     p.send,
 		},
 		Sources: map[string]func(*http.Request) (any, error){
-			"certs":   p.certificates,
-			"ca":      p.rootCertificate,
-			"routes":  table(func(t *routing.Table, _ *http.Request) (any, error) { return p.routesView(t), nil }),
-			"explain": table(p.explain),
-			"running": p.running,
-			"status":  func(*http.Request) (any, error) { return p.status(), nil },
+			"certs":     p.certificates,
+			"ca":        p.rootCertificate,
+			"routes":    table(func(t *routing.Table, _ *http.Request) (any, error) { return p.routesView(t), nil }),
+			"explain":   table(p.explain),
+			"container": table(p.explainContainer),
+			"running":   p.running,
+			"status":    func(*http.Request) (any, error) { return p.status(), nil },
 		},
 	}
 }

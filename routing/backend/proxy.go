@@ -248,9 +248,12 @@ func uploading(body io.ReadCloser) bool {
 
 // refuse answers for a transport that brought no answer.
 func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, body *clientBody, err error) {
-	if errors.Is(err, upstream.ErrMoved) {
+	switch {
+	case errors.Is(err, upstream.ErrMoved):
 		x.Moved = true
 		return
+	case errors.Is(err, upstream.ErrRehearsed):
+		return // the probe has what would have been sent
 	}
 	if upstream.ClientGone(r, err) || errors.Is(err, io.ErrUnexpectedEOF) && errors.As(err, new(*upstream.RequestError)) {
 		x.Code, x.Cause = "client-gone", err

@@ -51,27 +51,26 @@ func (s *Static) View() *FilesView {
 	return v
 }
 
-// Try returns how r, whose target was matched up to matched, would be answered:
-// toApp if not by a file. It waits for nothing. The route's rewriting is left out.
-func (s *Static) Try(r *http.Request, matched string) (status int, h http.Header, toApp bool) {
-	o := s.options
-	o.Hold = 0
-	if o.App != nil {
-		o.App = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { toApp = true })
+// ServeHTTP answers with a file, or has the app do so.
+func (s *Static) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if exchange.Of(r).Dry() {
+		s.rehearse(w, r)
+		return
 	}
-	to := &headOnly{header: http.Header{}}
-	x, w, r := exchange.Begin(to, r)
-	x.Matched, x.Target = matched, r.RequestURI
+	s.Handler.ServeHTTP(w, r)
+}
+
+// rehearse answers r as far as that needs neither waiting nor reading: the head.
+func (s *Static) rehearse(w http.ResponseWriter, r *http.Request) {
+	o, asked := s.options, r
+	o.Hold = 0
+	if app := o.App; app != nil {
+		o.App = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { app.ServeHTTP(w, asked) })
+	}
+	if r.Method == http.MethodGet {
+		head := *r
+		head.Method = http.MethodHead
+		r = &head
+	}
 	files.New(o).ServeHTTP(w, r)
-	return to.status, to.header, toApp
 }
-
-// A headOnly drops the body of an answer.
-type headOnly struct {
-	header http.Header
-	status int
-}
-
-func (w *headOnly) Header() http.Header         { return w.header }
-func (w *headOnly) Write(p []byte) (int, error) { return len(p), nil }
-func (w *headOnly) WriteHeader(status int)      { w.status = status }

@@ -28,7 +28,10 @@ const (
 
 // A Kind is one middleware: the labels that fill a T, and the handler a T makes.
 // An error of Build refuses the route if the kind is FailClosed, and otherwise
-// leaves the kind out with a Problem.
+// leaves the kind out with a Problem. A handler that takes something from other
+// requests (a token of a rate limit), or remembers this one, leaves that if
+// exchange.Exchange.Dry: `fairlead explain` has a request take its way without
+// being one.
 type Kind[T any] struct {
 	label.Kind // Name, Section, Doc, Order, Inherit, FailClosed
 	Check      func(*T) error
@@ -69,17 +72,8 @@ func Kinds() (kinds []label.Kind) {
 // Chain returns next behind the middlewares that opts asks for, in the kinds'
 // order. Problems with Effect Refused mean that the route must not be served.
 func Chain(b *build.Build, opts label.Options, next http.Handler) (http.Handler, []label.Problem) {
-	var own []label.Kind
-	for name := range opts {
-		if e, ok := entries[name]; ok {
-			own = append(own, e.kind)
-		}
-	}
-	slices.SortFunc(own, func(a, b label.Kind) int { // innermost first
-		return cmp.Or(cmp.Compare(b.Order, a.Order), cmp.Compare(a.Name, b.Name))
-	})
 	var problems []label.Problem
-	for _, k := range own {
+	for _, k := range inOrder(opts) {
 		b.Kind = k.Name
 		h, err := entries[k.Name].wrap(b, opts[k.Name], next)
 		if err != nil {
@@ -89,6 +83,28 @@ func Chain(b *build.Build, opts label.Options, next http.Handler) (http.Handler,
 		next = h
 	}
 	return next, problems
+}
+
+// inOrder returns the kinds that opts asks for, innermost first.
+func inOrder(opts label.Options) (own []label.Kind) {
+	for name := range opts {
+		if e, ok := entries[name]; ok {
+			own = append(own, e.kind)
+		}
+	}
+	slices.SortFunc(own, func(a, b label.Kind) int {
+		return cmp.Or(cmp.Compare(b.Order, a.Order), cmp.Compare(a.Name, b.Name))
+	})
+	return own
+}
+
+// Names returns the middlewares that opts asks for, in the order in which requests
+// meet them.
+func Names(opts label.Options) (names []string) {
+	for _, k := range slices.Backward(inOrder(opts)) {
+		names = append(names, k.Name)
+	}
+	return names
 }
 
 // CannotBuild is the code of a problem that is not the label's alone: what it

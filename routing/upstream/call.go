@@ -40,6 +40,7 @@ type call struct {
 
 	// Over all attempts.
 	x       *exchange.Exchange // nil without a client
+	probe   *exchange.Probe    // of x; nil as a rule
 	tried   []*endpoint        // since it last waited
 	failed  error              // why no connection to the last of them came about; nothing was sent
 	further int                // endpoints that may still be tried
@@ -59,7 +60,7 @@ func newCall(r *http.Request, inform Informer) call {
 	start := time.Time{}
 	if x, ok := exchange.Find(r); ok {
 		c.x = x
-		start = c.x.Start
+		start, c.probe = c.x.Start, c.x.Probe
 		if c.x.Timeouts != nil {
 			c.limits, c.further = *c.x.Timeouts, c.x.Further
 			c.hold = c.limits.Hold - c.x.Held // it may have waited before, for another pool
@@ -119,6 +120,9 @@ func (c *call) heldFor(d time.Duration) {
 func (c *call) sentTo(t *transport) {
 	if c.x != nil {
 		c.x.Container, c.x.Endpoint = t.container(), t.addr
+	}
+	if c.probe != nil {
+		c.noteBegin(t)
 	}
 }
 

@@ -18,6 +18,7 @@ var errHeadSize = errors.New("the head of its answer is too large")
 // head is a parsed response head, in memory that is used again.
 type head struct {
 	fields  http1.Fields
+	whole   string // as it came
 	status  int
 	text    string // "200 OK"
 	http10  bool
@@ -37,7 +38,7 @@ func inHead(err error) error {
 // parse parses a complete response head (RFC 9112 4, 5, 6.3). What two readers
 // could take for two different things is refused. Strings of h are parts of s.
 func (h *head) parse(s string) error {
-	*h = head{fields: h.fields}
+	*h = head{fields: h.fields, whole: s}
 	line, rest, _ := strings.Cut(s, "\r\n")
 	if err := h.parseStatus(line); err != nil {
 		return err

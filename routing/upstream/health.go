@@ -80,6 +80,7 @@ func healthMode() label.Value[healthOptions] {
 	v := label.Choice(func(o *healthOptions) *string { return &o.Mode }, []string{healthOff, healthTCP, healthHTTP, healthGRPC})
 	choose := v.Set
 	v.Off = true
+	v.Form.Pattern += "|0|[Nn][Oo]"
 	v.Set = func(o *healthOptions, arg, text string) error {
 		if on, ok := label.ParseBool(text); ok && !on {
 			text = healthOff // False, as YAML loaders write it

@@ -45,6 +45,9 @@ func (c *conn) receive(call *call, up *upload) (*answer, error) {
 		case h.status >= 200 || h.status == http.StatusSwitchingProtocols:
 			c.stage.Store(int32(exchanging))
 			c.answered(up)
+			if call.probe != nil {
+				call.noteAnswer(h.whole)
+			}
 			return a, nil
 		}
 		call.answered = true

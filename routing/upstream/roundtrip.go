@@ -24,7 +24,7 @@ import (
 // with the response's, or when RoundTrip fails; its Close must end a Read that
 // waits.
 //
-// Errors are *Unavailable, ErrMoved, *ConnectError, *TimeoutError, *BrokenError,
+// Errors are *Unavailable, ErrMoved, ErrRehearsed, *ConnectError, *TimeoutError, *BrokenError,
 // *RequestError, or the cause of the end of r's context.
 func (p *Pool) RoundTrip(r *http.Request) (*http.Response, error) {
 	return p.RoundTripInform(r, nil)
@@ -41,6 +41,10 @@ func (p *Pool) RoundTripInform(r *http.Request, inform Informer) (*http.Response
 	call := newCall(r, inform)
 	call.shakes = p.shakes.Load()
 	defer call.release()
+	if call.probe != nil && call.probe.Dry {
+		defer call.closeBody()
+		return nil, p.rehearse(&call)
+	}
 	resp, err := p.try(&call)
 	if call.x != nil {
 		call.x.Retries = call.retries
@@ -73,6 +77,9 @@ func (p *Pool) try(call *call) (*http.Response, error) {
 		resp, err := e.transport.roundTrip(call)
 		if call.waited {
 			p.admit(admittedMore)
+		}
+		if call.probe != nil {
+			call.noteEnd(err)
 		}
 		switch {
 		case err == nil && p.passes(call, e, resp):

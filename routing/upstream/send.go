@@ -19,6 +19,9 @@ func (c *conn) send(call *call) (*upload, error) {
 	if err != nil {
 		return nil, &RequestError{err}
 	}
+	if call.probe != nil {
+		c.noteSent(call, out)
+	}
 	if call.small != nil {
 		out = append(out, call.small[:call.smallLen]...)
 	}
