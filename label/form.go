@@ -15,6 +15,8 @@ type Form struct {
 	// Words are values to be offered, without "off" where that means the default.
 	// Unless there is a Pattern or Whole, they are all.
 	Words []string
+	// Later are words that are known and not built yet.
+	Later []string
 	// Pattern is what else the value can be, without blanks around it, as an
 	// expression that RE2 and ECMA 262 read alike.
 	Pattern string

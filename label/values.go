@@ -102,7 +102,7 @@ func Text[T any](f func(*T) *string, check func(string) error) Value[T] {
 
 // Choice reads one of the words of now; those of later are known and not built yet.
 func Choice[T any](f func(*T) *string, now []string, later ...string) Value[T] {
-	form := Form{Words: slices.Clone(now)}
+	form := Form{Words: slices.Clone(now), Later: later}
 	return Value[T]{Type: strings.Join(append(slices.Clone(now), later...), " | "), Form: form, Set: func(o *T, _, text string) error {
 		switch {
 		case slices.Contains(now, text):
