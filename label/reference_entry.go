@@ -147,17 +147,17 @@ func (s *Schema) exact(key string) (a Answer, ok bool) {
 // likely answers for the labels whose key begins with word or which nginx calls
 // so; failing that, for those whose nginx word begins so, as proxy_ does.
 func (s *Schema) likely(word string) (a Answer, ok bool) {
-	a, ok = s.these(func(e Entry) bool { return strings.HasPrefix(e.Key, word) || slices.Contains(e.directives(), word) })
+	a, ok = s.these(func(e Entry) bool { return strings.HasPrefix(e.Key, word) || slices.Contains(e.Directives(), word) })
 	if ok || !strings.Contains(word, "_") {
 		return a, ok
 	}
 	return s.these(func(e Entry) bool {
-		return slices.ContainsFunc(e.directives(), func(d string) bool { return strings.HasPrefix(d, word) })
+		return slices.ContainsFunc(e.Directives(), func(d string) bool { return strings.HasPrefix(d, word) })
 	})
 }
 
-// directives returns nginx's words: "server" and "max_conns" of "server max_conns=".
-func (e *Entry) directives() (all []string) {
+// Directives returns nginx's words: "server" and "max_conns" of "server max_conns=".
+func (e *Entry) Directives() (all []string) {
 	for part := range strings.SplitSeq(e.Nginx, ",") {
 		part = strings.TrimSpace(part)
 		name, more, _ := strings.Cut(part, " ")

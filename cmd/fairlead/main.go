@@ -35,7 +35,8 @@ func main() {
 	run := runCommand()
 	root.RunE = run.RunE
 	root.Flags().AddFlagSet(run.Flags())
-	root.AddCommand(run, routesCommand(), explainCommand(), certsCommand(), caCommand(), drainCommand(), undrainCommand(), maintenanceCommand(), labelsCommand(), healthCommand(), upgradeCommand(), versionCommand())
+	root.AddCommand(run, routesCommand(), explainCommand(), certsCommand(), caCommand(), drainCommand(), undrainCommand(), maintenanceCommand(), labelsCommand(), healthCommand(), upgradeCommand(), completionCommand(), versionCommand())
+	completeArguments(root)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	switch err := root.Execute(); {
