@@ -7,6 +7,8 @@
 # --target, and "local" must work on a machine without a registry.
 
 FROM scratch AS base
+# By this label one proxy knows another on the same engine.
+LABEL org.opencontainers.image.title=fairlead
 # The binary looks for this file to know that its data directory is a volume.
 COPY scripts/image/fairlead-image /.fairlead-image
 # Owned by the uid the process drops to, so that a new volume is as well.

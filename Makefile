@@ -48,7 +48,7 @@ unit-std: ## those that requests go through once more, by net/http's engine
 
 e2e: ## end-to-end tests on this machine's engine
 	@scripts/need.sh go curl chromium certutil testssl nginx engine compose
-	go test -count=1 -timeout 20m ./test/e2e/...
+	go test -count=1 -timeout 40m ./test/e2e/...
 
 # Those whose outcome is the engine's too: traffic through deploys and deaths,
 # streams, bodies, malformed requests, the end of the proxy.

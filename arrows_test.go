@@ -126,6 +126,7 @@ var testArrows = []struct{ from, to, why string }{
 	{"routing/files", "internal/servertest", "files are sent by the engines that are used"},
 	{"test/e2e", "routing/files", "files are compared with those of a real nginx"},
 	{"test/e2e", "assets", "the same"},
+	{"test/e2e", "internal/acmetest", "an authority that refuses"},
 	{"test/e2e", "internal/servertest", "the same"},
 	{"routing/backend", "internal/servertest", "proxies are tested behind the engines that are used"},
 }

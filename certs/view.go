@@ -61,6 +61,9 @@ func (l Line) String() string {
 	if l.Error != "" {
 		text += "; " + l.Error
 	}
+	if l.Fix != "" {
+		text += ": " + l.Fix
+	}
 	return text
 }
 

@@ -72,7 +72,7 @@ type Route struct {
 	ID      string   `json:"id"`
 	Matches []string `json:"matches"` // host and path
 	To      string   `json:"to"`
-	State   string   `json:"state"` // serves, standby, refused, or no-container
+	State   string   `json:"state"` // serves, standby, refused, no-container, or in a Swarm only
 }
 
 // Run answers q.
@@ -230,9 +230,9 @@ func (c *checker) problems() {
 		s := c.services[p.Container]
 		switch {
 		case ofRun(p.Code):
-		case s != nil && p.Code == "port-ambiguous" && c.imageDecides(s, p.Route):
+		case s != nil && p.Code == "port-ambiguous" && c.imageDecides(s, p.Route) && len(spec.MaybeHTTP(s.Workload.Exposed)) == 0:
 		case s != nil:
-			c.add(s, c.unsure(p))
+			c.add(s, c.unsure(s, p))
 		case slices.ContainsFunc(c.q.Routes, func(w *spec.Workload) bool { return w.Name == p.Container }):
 			c.report.Findings = append(c.report.Findings, Finding{Problem: p, At: composefile.Position{File: c.q.RoutesFile}})
 		} // others are of what runs already
@@ -252,10 +252,14 @@ func (c *checker) imageDecides(s *composefile.Service, route string) bool {
 	return !named && !s.PortsKnown && !s.Workload.HostNet && s.Built == nil
 }
 
-// unsure makes a hint of what depends on a proxy that is in none of the files.
-func (c *checker) unsure(p spec.Problem) spec.Problem {
-	if p.Code == "unknown-listener" && c.q.Proxy == nil && c.q.Running == nil {
+// unsure makes a hint of what depends on something that is in none of the files.
+func (c *checker) unsure(s *composefile.Service, p spec.Problem) spec.Problem {
+	switch {
+	case p.Code == "unknown-listener" && c.q.Proxy == nil && c.q.Running == nil:
 		p.Message += ", unless the proxy has it: with  --http NAME=ADDRESS  check knows that"
+		p.Effect = label.Hinted
+	case p.Code == "port-ambiguous" && c.imageDecides(s, p.Route):
+		p.Message += ", unless its image exposes 80, 8080 or 3000 too"
 		p.Effect = label.Hinted
 	}
 	return p
@@ -267,6 +271,9 @@ func (c *checker) add(s *composefile.Service, p spec.Problem) {
 	if s != nil {
 		f.Service, f.At = s.Name, s.At
 		f.Container = s.Workload.Name
+		if p.Label == "" && p.Code == "conflict" {
+			p.Label = c.hostLabel(s, p.Route)
+		}
 		for _, l := range slices.Concat(s.Labels, s.Swarm) {
 			if label.Shown(l.Name) == p.Label {
 				f.At = l.At
@@ -276,6 +283,16 @@ func (c *checker) add(s *composefile.Service, p spec.Problem) {
 		}
 	}
 	c.report.Findings = append(c.report.Findings, f)
+}
+
+// hostLabel returns the label that gives a route of s, by its id, its hosts.
+func (c *checker) hostLabel(s *composefile.Service, route string) string {
+	for _, name := range []string{c.schema.Prefix + ".route." + c.names[route] + ".host", c.schema.Prefix + ".host"} {
+		if _, ok := s.Workload.Labels[name]; ok {
+			return name
+		}
+	}
+	return c.schema.Prefix + ".enable"
 }
 
 // because adds to a problem with the value of l why it has that value.
@@ -316,6 +333,8 @@ func (c *checker) route(s *composefile.Service, r *routing.RouteView) Route {
 	switch {
 	case s.Replicas == 0:
 		out.State = "no-container"
+	case !c.ours(s.Labels):
+		out.State = "in a Swarm only"
 	case r.State == "refused" || r.State == "standby":
 		out.State = r.State
 	}

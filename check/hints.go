@@ -21,6 +21,10 @@ func (c *checker) service(s *composefile.Service) {
 	if c.ours(s.Swarm) {
 		c.swarm(s)
 	}
+	c.environment(s)
+	if IsProxy(s) {
+		c.socket(s)
+	}
 	if !c.ours(s.Labels) && !c.ours(s.Swarm) {
 		return
 	}
@@ -72,6 +76,35 @@ func (c *checker) swarm(s *composefile.Service) {
 		})
 		return // the others stand beside it
 	}
+}
+
+// environment: labels among the variables of the app.
+func (c *checker) environment(s *composefile.Service) {
+	for _, name := range slices.Sorted(maps.Keys(s.Environment)) {
+		if !strings.HasPrefix(name, c.schema.Prefix+".") {
+			continue
+		}
+		c.hint(s, spec.Problem{
+			Code: "label-place", Message: name + " stands below  environment,  where it is a variable of the app and no label",
+			Fix: "move it to  labels:  of the service " + s.Name, Effect: label.Ignored,
+		})
+		return
+	}
+}
+
+// socket: the proxy has to reach the engine.
+func (c *checker) socket(s *composefile.Service) {
+	mounted := slices.ContainsFunc(s.Workload.Mounts, func(m spec.Mount) bool {
+		return strings.HasSuffix(m.At, "docker.sock") || strings.HasSuffix(m.Host, "docker.sock") || m.At == "/var/run" || m.At == "/run"
+	})
+	other := slices.ContainsFunc(s.Command, func(arg string) bool { return strings.HasPrefix(arg, "--docker-host") })
+	if mounted || other || s.Environment["DOCKER_HOST"] != "" || s.Environment["FAIRLEAD_DOCKER_HOST"] != "" {
+		return
+	}
+	c.hint(s, spec.Problem{
+		Code: "no-socket", Message: "is the proxy, and has no way to the engine: it will wait for the socket for ever, and serve nothing",
+		Fix: "add to its service  volumes: [\"/var/run/docker.sock:/var/run/docker.sock:ro\"]", Effect: label.ContainerRefused,
+	})
 }
 
 func (c *checker) scale(s *composefile.Service) {

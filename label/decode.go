@@ -69,8 +69,22 @@ func (d *decoder) setting(set Setting) {
 		p.Code, p.Message = "empty-value", "is empty, as an unset ${VARIABLE} leaves it: give it a value or remove it"
 	default:
 		p.explain(err)
+		if inner, quoted := unquoted(text); quoted && p.Effect != Hinted {
+			p.Message, p.Suggest = "has quotes that are part of it: YAML takes them off around a whole item only (\"- NAME=VALUE\")", Shown(inner)
+		}
 	}
 	d.add(p)
+}
+
+// unquoted returns what is within the quotes around text. In the list form of
+// labels, - NAME="VALUE", they belong to the value.
+func unquoted(text string) (inner string, quoted bool) {
+	for _, quote := range []string{`"`, `'`} {
+		if inner, begun := strings.CutPrefix(text, quote); begun {
+			return strings.CutSuffix(inner, quote)
+		}
+	}
+	return text, false
 }
 
 func (d *decoder) add(p Problem) {

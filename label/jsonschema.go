@@ -2,151 +2,204 @@ package label
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
-// object is a JSON object. Its keys are written in order.
-type object = map[string]any
-
-// WriteJSONSchema writes a JSON Schema (draft 7, which editors know best) of
-// compose files. It says what our labels may be, and nothing of the rest, so that
-// it goes beside the schema of Compose.
+// WriteJSONSchema writes a JSON Schema (draft-07) of a compose file's labels,
+// for editors: in both forms that compose knows, of services and of deploy. It
+// says nothing of what is not ours, so that it can be applied together with the
+// schema of compose files.
+//
+// It refuses only what Read and Decode have a problem with. Words that editors
+// know and the standard does not (errorMessage, doNotSuggest) are ignored by
+// others.
 func (s *Schema) WriteJSONSchema(w io.Writer) error {
-	labels := object{"$ref": "#/definitions/labels"}
-	service := object{"properties": object{
-		"labels": labels,
-		"deploy": object{"properties": object{"labels": labels}},
-	}}
-	definitions := object{"labels": object{"anyOf": []object{s.mapForm(), s.listForm()}}}
-	for _, k := range s.Kinds {
-		for _, r := range k.Rows {
-			definitions[r.Path] = s.valueSchema(&k, &r)
-		}
-	}
 	e := json.NewEncoder(w)
-	e.SetIndent("", " ")
 	e.SetEscapeHTML(false)
-	return e.Encode(object{
-		"$schema": "http://json-schema.org/draft-07/schema#", "title": s.Prefix + " labels in a compose file",
-		"properties":  object{"services": object{"additionalProperties": service}},
-		"definitions": definitions,
+	e.SetIndent("", " ")
+	return e.Encode(s.jsonSchema())
+}
+
+// A node is a JSON schema, as far as it is needed here. What is in Ref's place
+// besides it is ignored.
+type node struct {
+	Draft       string           `json:"$schema,omitempty"`
+	Ref         string           `json:"$ref,omitempty"`
+	Title       string           `json:"title,omitempty"`
+	Description string           `json:"description,omitempty"`
+	Default     string           `json:"default,omitempty"`
+	Examples    []string         `json:"examples,omitempty"`
+	Type        []string         `json:"type,omitempty"`
+	Enum        []any            `json:"enum,omitempty"`
+	Pattern     string           `json:"pattern,omitempty"`
+	Min         *int             `json:"minimum,omitempty"`
+	Max         *int             `json:"maximum,omitempty"`
+	Properties  map[string]*node `json:"properties,omitempty"`
+	ByPattern   map[string]*node `json:"patternProperties,omitempty"`
+	Others      *node            `json:"additionalProperties,omitempty"`
+	Names       *node            `json:"propertyNames,omitempty"`
+	Items       *node            `json:"items,omitempty"`
+	AnyOf       []*node          `json:"anyOf,omitempty"`
+	AllOf       []*node          `json:"allOf,omitempty"`
+	If          *node            `json:"if,omitempty"`
+	Then        *node            `json:"then,omitempty"`
+	Error       string           `json:"errorMessage,omitempty"`
+	Unsuggested bool             `json:"doNotSuggest,omitempty"`
+	Definitions map[string]*node `json:"definitions,omitempty"`
+}
+
+// interpolated is in a value that compose puts another in the place of.
+const interpolated = `\$[{A-Za-z_]`
+
+// routePattern is routeName with what is around it in a label.
+const routePattern = `route\.[a-z0-9][a-z0-9_-]*\.`
+
+func (s *Schema) jsonSchema() *node {
+	prefix := literal(s.Prefix) + `\.`
+	labels := &node{Properties: map[string]*node{}, ByPattern: map[string]*node{}, Items: &node{}}
+	root := &node{
+		Draft: "http://json-schema.org/draft-07/schema#",
+		Title: "Labels " + s.Prefix + ".* of services in compose files",
+		Properties: map[string]*node{"services": {Others: &node{Properties: map[string]*node{
+			"labels": {Ref: "#/definitions/labels"},
+			"deploy": {Properties: map[string]*node{"labels": {Ref: "#/definitions/labels"}}},
+		}}}},
+		Definitions: map[string]*node{"labels": labels},
+	}
+	var known []string
+	for _, l := range s.looks() {
+		known = append(known, l.key)
+		root.Definitions[l.path] = l.value()
+		ref := &node{Ref: "#/definitions/" + l.path}
+		if l.star {
+			labels.ByPattern["^"+prefix+"(?:"+routePattern+")?"+l.key+"$"] = ref
+		} else {
+			labels.Properties[s.Prefix+"."+l.path] = ref
+			labels.ByPattern["^"+prefix+routePattern+l.key+"$"] = ref
+		}
+		labels.Items.AllOf = append(labels.Items.AllOf, l.item(prefix))
+	}
+	keys := "^" + prefix + "(?:" + routePattern + ")?(?:" + strings.Join(known, "|") + ")"
+	unknown := "is not a label: `" + s.Prefix + ".KEY` or `" + s.Prefix + ".route.NAME.KEY`, NAME of a-z, 0-9, - and _"
+	labels.Names = &node{If: &node{Pattern: "^" + prefix}, Then: &node{Pattern: keys + "$", Error: unknown}}
+	labels.Items.AllOf = append(labels.Items.AllOf, &node{
+		If:   &node{Type: []string{"string"}, Pattern: "^" + prefix},
+		Then: &node{Pattern: keys + "=|^[^=]*" + interpolated, Error: unknown},
 	})
+	return root
 }
 
-// namedRoute is how a key of a named route begins, behind the prefix.
-const namedRoute = `route\.[a-z0-9][a-z0-9_-]*\.`
+// A look is what one label looks like to an editor.
+type look struct {
+	Row
+	path string // the row's, or that of a kind without a label of its own
+	key  string // pattern of it
+	star bool
+}
 
-// mapForm: labels as a map.
-func (s *Schema) mapForm() object {
-	plain, patterns, keys, routed := object{}, object{}, []string{}, []string{}
+// looks returns all that can be written. A kind without a label of its own can
+// be set to off.
+func (s *Schema) looks() (all []look) {
 	for _, k := range s.Kinds {
+		if _, row, _ := s.find(k.Name); row == nil {
+			off := Row{Type: "off", Doc: k.Doc + " `off`: all labels " + k.Name + ".… are back at their defaults.", Form: Form{Words: []string{"off"}}}
+			all = append(all, look{Row: off, path: k.Name, key: literal(k.Name)})
+		}
 		for _, r := range k.Rows {
-			ref := object{"$ref": "#/definitions/" + r.Path}
-			expr := keyExpr(r.Path)
-			keys = append(keys, expr)
-			if k.Inherit != Container {
-				routed = append(routed, expr)
-				patterns["^"+regexp.QuoteMeta(s.Prefix)+`\.`+namedRoute+expr+"$"] = ref
+			l := look{Row: r, path: r.Path, key: literal(r.Path)}
+			if stem, star := strings.CutSuffix(r.Path, "*"); star {
+				l.key, l.star = literal(stem)+`[^=]+`, true
 			}
-			if strings.Contains(r.Path, "*") {
-				patterns["^"+regexp.QuoteMeta(s.Prefix)+`\.`+expr+"$"] = ref
-			} else {
-				plain[s.Prefix+"."+r.Path] = ref // by which editors complete
+			if r.Later {
+				// off takes back what is not there.
+				l.Form = Form{Words: []string{"off"}}
 			}
+			all = append(all, l)
 		}
 	}
-	return object{
-		"type": "object", "properties": plain, "patternProperties": patterns,
-		"propertyNames": s.ours("$", keys, routed),
-	}
+	return all
 }
 
-// listForm: labels as a list of name=value.
-func (s *Schema) listForm() object {
-	var keys, routed []string
-	for _, k := range s.Kinds {
-		for _, r := range k.Rows {
-			value := r.expr()
-			if value == "" {
-				value = `[\s\S]*`
-			}
-			keys = append(keys, keyExpr(r.Path)+"=(?:"+value+")")
-			if k.Inherit != Container {
-				routed = append(routed, keys[len(keys)-1])
-			}
+// describe returns what an editor shows beside l.
+func (l *look) describe() string {
+	var b strings.Builder
+	if l.Later {
+		b.WriteString("Not yet: ")
+	}
+	b.WriteString(l.Doc)
+	if l.Default != "" {
+		b.WriteString("\n\nDefault: `" + l.Default + "`")
+	}
+	if l.Nginx != "" {
+		b.WriteString("\n\nnginx: `" + l.Nginx + "`")
+	}
+	return b.String()
+}
+
+// wrong is the message about a value that cannot be right.
+func (l *look) wrong() string {
+	switch {
+	case l.Later:
+		return "is planned and does not work yet"
+	case l.Form.Range != "":
+		return "is not what the label reads: " + l.Type + ", " + l.Form.Range
+	case l.Form.open():
+		return "is empty: give it a value or remove it"
+	}
+	return "is not what the label reads: " + l.Type
+}
+
+// text returns the pattern of l's text behind the pattern before.
+func (l *look) text(before string) string {
+	p := l.Form.pattern()
+	if p == "" {
+		return before + `[\s\S]*\S`
+	}
+	return before + `\s*(?:` + p + `)\s*$|` + interpolated
+}
+
+// value returns the schema of l's value where labels are a map. What YAML reads
+// as a number or a bool is a label's text too.
+func (l *look) value() *node {
+	n := &node{Description: l.describe(), Default: l.Default, Unsuggested: l.Later}
+	if l.Example != "" {
+		n.Examples = []string{l.Example}
+	}
+	if l.Form.open() {
+		n.Type, n.Pattern, n.Error = []string{"string", "number", "boolean"}, l.text("^"), l.wrong()
+		return n
+	}
+	words := &node{Error: l.wrong()}
+	for _, word := range l.Form.Words {
+		words.Enum = append(words.Enum, word)
+	}
+	fits := regexp.MustCompile(l.text("^"))
+	for _, v := range []any{false, true, 0, 1} {
+		text, _ := json.Marshal(v)
+		if fits.Match(text) && !(l.Form.Whole && v != false) {
+			words.Enum = append(words.Enum, v)
 		}
 	}
-	return object{"type": "array", "items": s.ours("$", keys, routed)}
+	for _, word := range l.Form.Words {
+		if f, err := strconv.ParseFloat(word, 64); err == nil {
+			words.Enum = append(words.Enum, f)
+		}
+	}
+	n.AnyOf = []*node{words, {Type: []string{"string"}, Pattern: l.text("^"), Error: l.wrong()}}
+	if l.Form.Whole {
+		n.AnyOf = append(n.AnyOf, &node{Type: []string{"integer"}, Min: &l.Form.Min, Max: &l.Form.Max, Error: l.wrong()})
+	}
+	return n
 }
 
-// ours allows strings that are none of ours, and those of ours that go on as one
-// of main says, or of routed below a named route.
-func (s *Schema) ours(end string, main, routed []string) object {
-	prefix := "^" + regexp.QuoteMeta(s.Prefix) + `\.`
-	return object{"anyOf": []object{
-		{"not": object{"pattern": prefix}},
-		{"pattern": prefix + "(?:" + strings.Join(main, "|") + ")" + end},
-		{"pattern": prefix + namedRoute + "(?:" + strings.Join(routed, "|") + ")" + end},
-	}}
-}
-
-func keyExpr(path string) string {
-	return strings.ReplaceAll(regexp.QuoteMeta(path), `\*`, `[^=]+`)
-}
-
-// expr returns an expression of what stands for r in a file, "" for anything: a
-// value, perhaps with variables of Compose in it, or off.
-func (r *Row) expr() string {
-	if r.form.Pattern == "" {
-		return ""
+// item returns the schema of l where labels are a list: what holds of the items
+// that begin with its key.
+func (l *look) item(prefix string) *node {
+	return &node{
+		If:   &node{Type: []string{"string"}, Pattern: "^" + prefix + "(?:" + routePattern + ")?" + l.key + "="},
+		Then: &node{Description: l.describe(), Pattern: l.text("^[^=]+="), Error: l.wrong()},
 	}
-	return `\s*(?:` + r.form.Pattern + "|" + anyCase("off", "false") + `)\s*|[\s\S]*\$[\s\S]*`
-}
-
-// valueSchema returns the schema of one label.
-func (s *Schema) valueSchema(k *Kind, r *Row) object {
-	out := object{"description": s.words(k, r)}
-	if r.Default != "" {
-		out["default"] = r.Default
-	}
-	if r.Example != "" {
-		out["examples"] = []string{r.Example}
-	}
-	expr := r.expr()
-	if expr == "" {
-		// YAML makes numbers and truth of some texts, and Compose texts of them.
-		out["type"] = []string{"string", "number", "boolean"}
-		return out
-	}
-	any := []object{{"type": "string", "pattern": "^(?:" + expr + ")$"}}
-	if r.form.Choices != nil {
-		any = append([]object{{"enum": r.form.Choices}}, any...)
-	}
-	if r.form.Lo != r.form.Hi {
-		any = append(any, object{"type": "integer", "minimum": r.form.Lo, "maximum": r.form.Hi})
-	}
-	any = append(any, object{"type": "boolean"}) // true and false, and off by way of them
-	out["anyOf"] = any
-	return out
-}
-
-// words describes a label in one paragraph.
-func (s *Schema) words(k *Kind, r *Row) string {
-	out := r.Doc
-	if r.Later {
-		return "Not yet: " + out
-	}
-	if r.Default != "" {
-		out += fmt.Sprintf(" Default: %s.", r.Default)
-	}
-	if r.Nginx != "" {
-		out += fmt.Sprintf(" In nginx: %s.", r.Nginx)
-	}
-	if k.FailClosed {
-		out += " A mistake refuses the route."
-	}
-	return out
 }

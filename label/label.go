@@ -28,12 +28,11 @@ type Def[T any] struct {
 // A Value reads the text of a label into a field of T.
 type Value[T any] struct {
 	Type string // as the reference shows it: "duration", "list"
-	// Form is what every value that Set accepts looks like, for editors; its zero
-	// value says nothing.
-	Form Form
 	// Off says that "off" is a value like any other here. Elsewhere it puts the
 	// label back at its default.
 	Off bool
+	// Form is what the text looks like; the zero Form is any.
+	Form Form
 	// Set reads text; arg is what stands for "*" in the label's name. Its error
 	// is worded for the one who wrote the label; *ValueError and *Hint say more.
 	// It may append to a slice of o, and changes no element of one.
@@ -100,10 +99,10 @@ type Row struct {
 	Path                                    string // "timeout.connect", "header.request.*"
 	Type, Default, Doc, Example, Key, Nginx string
 
+	Form  Form
 	Later bool // known, and not built yet
 
-	form Form
-	off  bool
+	off bool
 	set func(p any, arg, text string) error
 }
 
@@ -133,7 +132,7 @@ func Declare[T any](k Kind, check func(*T) error, defs ...Def[T]) Kind {
 func row[T any](kind string, d Def[T]) Row {
 	r := Row{
 		Path: strings.TrimSuffix(kind+"."+d.Name, "."), Type: d.Value.Type, Default: d.Default,
-		Doc: d.Doc, Example: d.Example, Key: d.Key, Nginx: d.Nginx, Later: d.Later, form: d.Value.Form, off: d.Value.Off,
+		Doc: d.Doc, Example: d.Example, Key: d.Key, Nginx: d.Nginx, Later: d.Later, Form: d.Value.Form, off: d.Value.Off,
 		set: func(p any, arg, text string) error { return d.Value.Set(p.(*T), arg, text) },
 	}
 	switch {

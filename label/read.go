@@ -97,7 +97,12 @@ func (s *Schema) place(key string) (route, below string, p *Problem) {
 	case first == "route" && complete && routeName.MatchString(name):
 		return name, below, nil
 	case first == "route":
-		return strings.ToLower(name), below, &Problem{Code: "route-name", Message: "a named route is written " + s.Prefix + ".route.NAME.KEY, NAME of a-z, 0-9, - and _"}
+		p = &Problem{Code: "route-name", Message: "a named route is written " + s.Prefix + ".route.NAME.KEY, NAME of a-z, 0-9, - and _"}
+		name = strings.ToLower(name)
+		if likely := strings.ReplaceAll(name, " ", "-"); complete && routeName.MatchString(likely) {
+			p.Suggest = Shown(s.Prefix + ".route." + likely + "." + below)
+		}
+		return name, below, p
 	case complete && s.byName[first] == nil && routeName.MatchString(name):
 		if _, near := slips(fold(first), "route"); near {
 			return name, below, &Problem{Code: "unknown-label", Message: "is not a label", Suggest: Shown(s.Prefix + ".route." + rest)}

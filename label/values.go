@@ -12,7 +12,7 @@ import (
 // Bool reads true, on, yes, 1 and false, off, no, 0 in any case: YAML loaders
 // turn off into False.
 func Bool[T any](f func(*T) *bool) Value[T] {
-	return Value[T]{Type: "bool", Off: true, Form: boolForm, Set: func(o *T, _, text string) error {
+	return Value[T]{Type: "bool", Off: true, Form: Form{Words: []string{"true", "false"}, Pattern: BoolPattern}, Set: func(o *T, _, text string) error {
 		v, ok := ParseBool(text)
 		if !ok {
 			return &ValueError{Msg: "is not a bool: write true or false", Suggest: Nearest(text, slices.Values([]string{"true", "false"}))}
@@ -35,7 +35,8 @@ func ParseBool(text string) (v, ok bool) {
 
 // Int reads a whole number from lo to hi.
 func Int[T any](f func(*T) *int, lo, hi int) Value[T] {
-	return Value[T]{Type: "number", Form: numberForm(lo, hi), Set: func(o *T, _, text string) error {
+	form := Form{Whole: true, Min: lo, Max: hi, Range: fmt.Sprintf("%d to %d", lo, hi)}
+	return Value[T]{Type: "number", Form: form, Set: func(o *T, _, text string) error {
 		n, err := strconv.Atoi(text)
 		if err != nil {
 			return &ValueError{Msg: fmt.Sprintf("is not a number from %d to %d", lo, hi)}
@@ -50,21 +51,29 @@ func Int[T any](f func(*T) *int, lo, hi int) Value[T] {
 
 // Duration reads 250ms, 30s, 1h30m, 7d, 2w, 1y, from lo to hi.
 func Duration[T any](f func(*T) *time.Duration, lo, hi time.Duration) Value[T] {
-	return Value[T]{Type: "duration", Form: durationForm, Set: func(o *T, _, text string) error {
+	form := Form{Pattern: DurationPattern, Range: brief(lo) + " to " + brief(hi)}
+	return Value[T]{Type: "duration", Form: form, Set: func(o *T, _, text string) error {
 		d, err := ParseDuration(text)
 		if err != nil {
 			return err
 		}
 		if d < lo || d > hi {
-			return &ValueError{Code: "out-of-range", Msg: "is outside " + brief(lo) + " to " + brief(hi)}
+			return &ValueError{Code: "out-of-range", Msg: "is outside " + form.Range}
 		}
 		*f(o) = d
 		return nil
 	}}
 }
 
-// brief writes 5m for 5m0s.
+// brief writes 5m for 5m0s, and 90d for 2160h0m0s.
 func brief(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d == 0:
+		return "0"
+	case d > day && d%day == 0:
+		return strconv.Itoa(int(d/day)) + "d"
+	}
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
@@ -93,7 +102,8 @@ func Text[T any](f func(*T) *string, check func(string) error) Value[T] {
 
 // Choice reads one of the words of now; those of later are known and not built yet.
 func Choice[T any](f func(*T) *string, now []string, later ...string) Value[T] {
-	return Value[T]{Type: strings.Join(append(slices.Clone(now), later...), " | "), Form: choiceForm(now), Set: func(o *T, _, text string) error {
+	form := Form{Words: slices.Clone(now), Later: later}
+	return Value[T]{Type: strings.Join(append(slices.Clone(now), later...), " | "), Form: form, Set: func(o *T, _, text string) error {
 		switch {
 		case slices.Contains(now, text):
 			*f(o) = text

@@ -264,7 +264,7 @@ func (h *hostTable) rivalry(group []*leg) {
 		case r.spec.Pool == "" || r.spec.Pool != first.spec.Pool:
 			h.problems = append(h.problems, spec.Problem{
 				Code: "conflict", Container: r.spec.Container, Route: r.spec.ID, Value: h.host.String() + l.path.Separate(),
-				Message: first.spec.ID + " has the same host and path, is older and runs too", Fix: "give one of them another path, a priority, a canary, or the same pool", Effect: label.Refused,
+				Message: first.spec.ID + " has the same host and path, is older and runs too", Fix: "give it another path or host, a priority or a canary, or have both share the load with the label pool: " + first.spec.Service, Effect: label.Refused,
 			})
 		}
 	}

@@ -2,17 +2,6 @@ package routing
 
 import "github.com/fairlead/fairlead/label"
 
-// directives are what nginx has for them.
-var directives = map[string]string{
-	"index-script": "fastcgi_index, try_files", "fastcgi.param.*": "fastcgi_param", "rewrite": "rewrite", "allow": "allow", "deny": "deny",
-	"rate-limit": "limit_req", "max-in-flight": "limit_conn", "max-body": "client_max_body_size",
-	"buffer.request": "proxy_request_buffering", "buffer.response": "proxy_buffering",
-	"auth.basic": "auth_basic, auth_basic_user_file", "auth.forward": "auth_request",
-	"compress": "gzip", "compress.min": "gzip_min_length", "compress.level": "gzip_comp_level", "compress.types": "gzip_types",
-	"cache": "proxy_cache", "cache.valid": "proxy_cache_valid", "cache.stale": "proxy_cache_use_stale", "cache.lock": "proxy_cache_lock", "cache.bypass": "proxy_cache_bypass", "cache.key": "proxy_cache_key",
-	"error-pages": "error_page", "mirror": "mirror", "tcp": "stream", "tcp.proxy-protocol": "proxy_protocol",
-}
-
 // laterKinds are labels of the contract that are not built yet. Using one is
 // Problem "not-yet", and refuses the route where the label would protect it.
 // Whoever builds one removes it here.
@@ -20,9 +9,9 @@ func laterKinds() []label.Kind {
 	var kinds []label.Kind
 	add := func(section string, closed bool, inherit label.Inherit, name, doc string, below ...string) {
 		k := label.Kind{Name: name, Section: section, FailClosed: closed, Inherit: inherit, Doc: doc}
-		rows := []label.Row{{Type: "–", Doc: doc, Nginx: directives[name]}}
+		rows := []label.Row{{Type: "–", Doc: doc, Nginx: laterNginx[name]}}
 		for _, b := range below {
-			rows = append(rows, label.Row{Path: b, Type: "–", Doc: doc, Nginx: directives[name+"."+b]})
+			rows = append(rows, label.Row{Path: b, Type: "–", Doc: doc, Nginx: laterNginx[name+"."+b]})
 		}
 		kinds = append(kinds, label.DeclareLater(k, rows...))
 	}
@@ -56,4 +45,18 @@ func laterKinds() []label.Kind {
 		add(label.SectionTCP, open, label.Own, word, "Reserved.")
 	}
 	return kinds
+}
+
+// laterNginx is what nginx calls them, so that one finds by its word there that
+// a label is not built yet.
+var laterNginx = map[string]string{
+	"index-script": "fastcgi_index", "fastcgi.param.*": "fastcgi_param",
+	"rewrite": "rewrite", "error-pages": "error_page, proxy_intercept_errors", "mirror": "mirror",
+	"allow": "allow", "deny": "deny", "rate-limit": "limit_req, limit_req_zone", "max-in-flight": "limit_conn, limit_conn_zone", "max-body": "client_max_body_size",
+	"buffer": "proxy_buffering, proxy_request_buffering", "buffer.request": "proxy_request_buffering", "buffer.response": "proxy_buffering",
+	"auth.basic": "auth_basic, auth_basic_user_file", "auth.forward": "auth_request", "auth.except-from": "satisfy",
+	"compress": "gzip", "compress.min": "gzip_min_length", "compress.level": "gzip_comp_level", "compress.types": "gzip_types",
+	"cache": "proxy_cache, proxy_cache_path", "cache.valid": "proxy_cache_valid", "cache.stale": "proxy_cache_use_stale", "cache.lock": "proxy_cache_lock",
+	"cache.bypass": "proxy_cache_bypass, proxy_no_cache", "cache.key": "proxy_cache_key",
+	"tcp": "stream", "tcp.proxy-protocol": "proxy_protocol", "tcp.tls": "ssl_preread",
 }

@@ -51,7 +51,7 @@ var _ = register(label.Declare(label.Kind{
 	Name: "canary", Section: label.SectionLoad, Slot: label.Match, Level: label.PerRoute, Inherit: label.Own,
 	Doc: "A share of the requests for a newer version.",
 }, nil, label.Def[Canary]{
-	Value: label.Value[Canary]{Type: "percentage, header:NAME or cookie:NAME", Set: func(c *Canary, _, text string) (err error) {
+	Value: label.Value[Canary]{Type: "percentage, header:NAME or cookie:NAME", Form: label.Form{Pattern: `[0-9.]+ *%|(?:header|cookie):.+`, Range: "0% to 100%"}, Set: func(c *Canary, _, text string) (err error) {
 		*c, err = parseCanary(text)
 		return err
 	}},

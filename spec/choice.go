@@ -60,7 +60,7 @@ func (p *Parser) whyPort(w *Workload, opts label.Options) string {
 		return "a guess: it exposes none"
 	case len(w.Exposed) == 1:
 		return "the only one it exposes"
-	case len(maybeHTTP(w.Exposed)) == 1:
+	case len(MaybeHTTP(w.Exposed)) == 1:
 		return "of those it exposes (" + list + ") the only one that may be HTTP"
 	}
 	return "a guess: it exposes " + list

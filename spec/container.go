@@ -33,13 +33,14 @@ func (p *Parser) read(w *Workload) *container {
 		return c
 	}
 	labels, problems := p.cfg.Schema.Read(w.Name, w.Labels)
-	c.problems = problems
+	c.problems = append(problems, p.secondProxy(w)...)
 	if slices.ContainsFunc(problems, func(q Problem) bool { return q.Effect == label.ContainerRefused }) {
 		c.code, c.labels = "refused", ""
 		return c
 	}
 	if len(labels.Main) == 0 && len(labels.Routes) == 0 {
 		c.code = "no-labels"
+		c.foreign(p.cfg.Schema.Prefix)
 		return c
 	}
 	if on, ok := enabled(labels.Main); ok && !on {

@@ -68,6 +68,9 @@ func parseHostItem(text string) (hostOption, error) {
 	}
 	name, path, hasPath := strings.Cut(text, "/")
 	h, err := ParseHostPattern(name)
+	if err != nil && strings.ContainsAny(text, `^$()|[]{}\+?`) && isRegexp(text) {
+		return hostOption{}, &label.ValueError{Msg: "is not a host name: a regular expression begins with ~", Suggest: "~" + text}
+	}
 	if err != nil {
 		return hostOption{}, err
 	}
@@ -79,6 +82,13 @@ func parseHostItem(text string) (hostOption, error) {
 	}
 	p, err := parsePath("/" + path)
 	return hostOption{Host: h, Path: &p}, err
+}
+
+// isRegexp reports whether text would do as an expression, were there a ~ in
+// front of it.
+func isRegexp(text string) bool {
+	_, err := label.Whole(text)
+	return err == nil
 }
 
 // ParseHostPattern reads an exact host, *.suffix or *. Names are folded to

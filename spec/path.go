@@ -60,6 +60,8 @@ func parsePath(text string) (Path, error) {
 		kind, sign, text = ExactPath, "=", rest
 	}
 	switch {
+	case strings.HasPrefix(text, "^") && isRegexp(text):
+		return Path{}, &label.ValueError{Msg: "does not begin with /: a regular expression begins with ~", Suggest: "~" + text}
 	case strings.ContainsAny(text, "*"):
 		return Path{}, &label.ValueError{Msg: "has a *: a path matches all that is below it", Suggest: "/" + strings.Trim(text, "*/")}
 	case !strings.HasPrefix(text, "/"):

@@ -23,8 +23,8 @@ var notHTTP = []int{21, 22, 23, 25, 53, 110, 143, 389, 465, 587, 636, 853, 993, 
 // usual are the ports that win among several.
 var usual = []int{80, 8080, 3000}
 
-// maybeHTTP returns those of ports that are not known for another protocol.
-func maybeHTTP(ports []int) []int {
+// MaybeHTTP returns those of ports that are not known for another protocol.
+func MaybeHTTP(ports []int) []int {
 	return slices.DeleteFunc(slices.Clone(ports), func(p int) bool { return slices.Contains(notHTTP, p) })
 }
 
@@ -34,7 +34,7 @@ func guessPort(w *Workload) (port int, could []int) {
 	if len(w.Exposed) == 0 {
 		return 80, nil
 	}
-	could = maybeHTTP(w.Exposed)
+	could = MaybeHTTP(w.Exposed)
 	if len(could) == 1 {
 		return could[0], nil
 	}

@@ -12,7 +12,7 @@ var _ = register(label.Declare(label.Kind{
 	Name: "root", Section: label.SectionTarget, Slot: label.Match, Inherit: label.Own,
 	Doc: "A document root inside the container.",
 }, nil, label.Def[rootOptions]{
-	Value: label.Value[rootOptions]{Type: "path in the container", Set: func(o *rootOptions, _, text string) (err error) {
+	Value: label.Value[rootOptions]{Type: "path in the container", Form: label.Form{Pattern: `/.*`}, Set: func(o *rootOptions, _, text string) (err error) {
 		if prefix, dir, ok := strings.Cut(text, ":/"); ok && strings.HasPrefix(prefix, "/") {
 			return &label.ValueError{Msg: "has a URL prefix, as an item of static does; a root is a path alone", Suggest: "/" + dir}
 		}

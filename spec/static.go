@@ -54,7 +54,7 @@ var _ = register(label.Declare(label.Kind{
 		Example: sourceVolume,
 	},
 	label.Def[staticOptions]{
-		Name: "cache", Value: label.Value[staticOptions]{Type: "duration, `immutable` behind it, or off", Off: true, Set: parseFilesCache},
+		Name: "cache", Value: label.Value[staticOptions]{Type: "duration, `immutable` behind it, or off", Off: true, Form: cacheForm(), Set: parseFilesCache},
 		Doc:     "How long clients and caches may keep a file unasked, 1s to 10y. `off`: no `Cache-Control`. Without it: names with a fingerprint (`app.3f9c2a1b.js`) `1y immutable`, others are revalidated.",
 		Example: "1y immutable", Nginx: "expires",
 	},
@@ -201,6 +201,13 @@ func refusal(dir string) string {
 		}
 	}
 	return ""
+}
+
+// cacheForm is what parseFilesCache reads.
+func cacheForm() label.Form {
+	immutable := label.AnyCase("immutable")
+	return label.Form{Words: []string{"1y immutable", "off"}, Range: "1s to 10y",
+		Pattern: `(?:` + immutable + ` +)*(?:` + label.AnyCase(label.DurationPattern) + `)(?: +` + immutable + `)*|` + label.AnyCase("no")}
 }
 
 func parseFilesCache(o *staticOptions, _, text string) error {

@@ -54,12 +54,12 @@ var _ = register(label.Declare(label.Kind{
 	Doc: "Where the certificate comes from, and what is asked of clients.",
 }, checkTLS,
 	label.Def[TLSPolicy]{
-		Value:   label.Value[TLSPolicy]{Type: "auto | internal | off | file:CERT,KEY", Off: true, Set: parseTLS},
+		Value:   label.Value[TLSPolicy]{Type: "auto | internal | off | file:CERT,KEY", Off: true, Form: label.Form{Words: []string{"auto", TLSInternal, TLSOff}, Pattern: `(?:file|env):.*`}, Set: parseTLS},
 		Default: "auto", Example: "file:/run/secrets/app.pem,/run/secrets/app.key", Nginx: "ssl_certificate",
 		Doc: "`auto`: a file of another route that covers the host, else an ACME authority for public names and the internal one for private addresses, `localhost`, and names below `localhost`, `local`, `internal`, `home.arpa`, `test`, `--internal-names` and a `--domain` that is not public. `internal`: the internal authority. `off`: no HTTPS, and on a named route none of the main route's `tls.*`. `file:`: a certificate (PEM, with its chain) and its key below `--secrets-dir`, read again when they change; `env:FAIRLEAD_SECRET_…` for either.",
 	},
 	label.Def[TLSPolicy]{
-		Name: "min-version", Value: label.Value[TLSPolicy]{Type: "1.2 | 1.3", Set: parseMinVersion},
+		Name: "min-version", Value: label.Value[TLSPolicy]{Type: "1.2 | 1.3", Form: label.Form{Words: []string{"1.2", "1.3"}}, Set: parseMinVersion},
 		Default: "1.2", Doc: "The oldest version of TLS spoken.", Example: "1.3", Nginx: "ssl_protocols",
 	},
 	label.Def[TLSPolicy]{

@@ -178,7 +178,11 @@ func (it *item) served(now time.Time) []*Fault {
 	}
 	all, leaf := slices.Clone(it.force.hints), it.force.pair.Leaf
 	if late := lateness(leaf, now); late != "" {
-		all = append(all, &Fault{"the certificate in " + it.name() + " " + late + ", and clients refuse it", renew})
+		fix := renew
+		if now.Before(it.force.pair.Leaf.NotBefore) {
+			fix = "if that time is past, set the clock of this machine; else " + renew
+		}
+		all = append(all, &Fault{"the certificate in " + it.name() + " " + late + ", and clients refuse it", fix})
 	}
 	if len(it.stray) > 0 {
 		all = append(all, &Fault{

@@ -118,14 +118,14 @@ func TestCheckAgainstWhatRuns(t *testing.T) {
 		return command("check", "--against", p.admin.Socket, file)
 	}
 	for labels, want := range map[string]string{
-		"      edge.host: held.test\n":      "compose.yaml:3:3: shop-new-1: another owner, holder, holds held.test",
+		"      edge.host: held.test\n":      "compose.yaml:6:7: shop-new-1: another owner, holder, holds held.test",
 		"      edge.host: mine.test\n":      "mine.test/ → shop/new",              // the project's own, whose containers it replaces
 		"      edge.enable: \"true\"\n":     "new.lan/, new.shop.lan/ → shop/new", // the settings are the proxy's
 		"      edge.timeout.conect: 2s\n":   `did you mean "edge.timeout.connect"?`,
 		"      fairlead.host: other.test\n": "no routes of no services",
 	} {
 		out, err := against(labels)
-		if wrong := strings.Contains(want, ".yaml:3") || strings.Contains(want, "did you"); !strings.Contains(out, want) || wrong != errors.Is(err, errNo) {
+		if wrong := strings.Contains(want, ".yaml:6:7") || strings.Contains(want, "did you"); !strings.Contains(out, want) || wrong != errors.Is(err, errNo) {
 			t.Errorf("labels %s: %v\n%s\nwant %q", labels, err, out, want)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead/fairlead/label"
 	"github.com/fairlead/fairlead/routing"
 )
 
@@ -29,28 +30,17 @@ func TestLabelsPageIsGenerated(t *testing.T) {
 
 func TestLabelsCommand(t *testing.T) {
 	t.Parallel()
-	out, err := command("labels", "timeout")
-	if err != nil || strings.Count(out, "\n") != 4 || !strings.Contains(out, "fairlead.timeout.idle") || strings.Contains(out, "fairlead.host") {
-		t.Errorf("labels timeout = %q, %v; want the four timeouts", out, err)
-	}
-	if out, err := command("labels", "fairlead.path"); err != nil || !strings.Contains(out, "fairlead.path") {
-		t.Errorf("labels fairlead.path = %q, %v; want it with its prefix too", out, err)
-	}
-	if out, err := command("labels", "nonsense"); !errors.Is(err, errNo) || !strings.Contains(out, "nonsense") {
-		t.Errorf("labels nonsense = %q, %v; want the answer no", out, err)
-	}
 	for key, want := range map[string][]string{
-		"auth":                    {"fairlead.auth", "not built yet"},
-		"auth.":                   {"fairlead.auth", "not built yet"},
-		"cache":                   {"not built yet"},
-		"timeout.response":        {"fairlead.timeout.response\n", "5m", "proxy_read_timeout", `fairlead.timeout.response: "90s"`, "fairlead.timeout.idle", "a named route takes it over"},
-		"header.response.X-Frame": {`fairlead.header.response.X-Frame: "DENY"`, "--default"},
-		"fairlead.route.api.path": {"fairlead.path", "refuse the route", "does not take it over"},
-		"weight":                  {"each container of a service has its own"},
+		"timeout":                 {"fairlead.timeout.connect ", "fairlead.timeout.idle ", `"off" puts all of its labels back`},
+		"fairlead.path":           {"fairlead.path\n", "location", "refuses the route"},
+		"auth":                    {"fairlead.auth\n", "not yet:", "known, and not built yet"},
+		"timeout.response":        {"fairlead.timeout.response\n", "5m", "0 to 365d", "proxy_read_timeout", `fairlead.timeout.response: "90s"`, "Beside it", "a named route has"},
+		"header.response.X-Frame": {"X-Frame-Options: \"DENY\"", "--default header.response.NAME=VALUE"},
+		"fairlead.route.api.path": {`fairlead.route.api.path: "`, "and not fairlead.path"},
+		"weight":                  {"each of a service has its own"},
 		"client_max_body_size":    {"fairlead.max-body"},
 		"proxy_read_timeout":      {"fairlead.timeout.response  ", "fairlead.timeout.idle  "},
-		"host":                    {"unless it has hosts of its own"},
-		"enable":                  {"about the container"},
+		"enable":                  {"of the container, not of a route"},
 	} {
 		out, err := command("labels", key)
 		for _, w := range want {
@@ -59,12 +49,26 @@ func TestLabelsCommand(t *testing.T) {
 			}
 		}
 	}
-	if out, err := command("labels", "hots"); !errors.Is(err, errNo) || !strings.Contains(out, "did you mean fairlead.host?") {
-		t.Errorf("labels hots = %q, %v; want the nearest", out, err)
+	for key, want := range map[string]string{"nonsense": "fairlead.nonsense", "hots": "did you mean fairlead.host?"} {
+		if out, err := command("labels", key); !errors.Is(err, errNo) || !strings.Contains(out, want) {
+			t.Errorf("labels %s = %q, %v; want the answer no, and %q", key, out, err, want)
+		}
 	}
-	var data []labelData
+	var data []label.Entry
 	if out, err := command("labels", "--json", "--label-prefix", "edge"); err != nil || json.Unmarshal([]byte(out), &data) != nil || len(data) < 100 || !strings.HasPrefix(data[0].Label, "edge.") {
 		t.Errorf("labels --json: %d labels, %v", len(data), err)
+	}
+}
+
+// docs/labels.schema.json is what the program says of its labels.
+func TestSchemaFileIsGenerated(t *testing.T) {
+	var want bytes.Buffer
+	if err := routing.Schema("fairlead").WriteJSONSchema(&want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile("../../docs/labels.schema.json")
+	if err != nil || !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("docs/labels.schema.json is out of date (%v): go run ./cmd/fairlead labels --schema > docs/labels.schema.json", err)
 	}
 }
 

@@ -2,171 +2,144 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/fairlead/fairlead/admin"
 	"github.com/fairlead/fairlead/check"
-	"github.com/fairlead/fairlead/routing"
+	"github.com/fairlead/fairlead/label"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
-// shells are those that completion is written for, and how it is read in.
-var shells = map[string]func(root *cobra.Command, w io.Writer) error{
-	"bash":       func(root *cobra.Command, w io.Writer) error { return root.GenBashCompletionV2(w, true) },
-	"zsh":        func(root *cobra.Command, w io.Writer) error { return root.GenZshCompletion(w) },
-	"fish":       func(root *cobra.Command, w io.Writer) error { return root.GenFishCompletion(w, true) },
-	"powershell": func(root *cobra.Command, w io.Writer) error { return root.GenPowerShellCompletionWithDesc(w) },
+// A shell is one that completion can be had for, and how to switch it on.
+type shell struct {
+	name, setup string
+	write       func(root *cobra.Command, w io.Writer) error
 }
 
-var shellNames = []string{"bash", "zsh", "fish", "powershell"}
+var shells = []shell{
+	{"bash", "source <(fairlead completion bash), in ~/.bashrc; the package bash-completion is needed", func(root *cobra.Command, w io.Writer) error { return root.GenBashCompletionV2(w, true) }},
+	{"zsh", "source <(fairlead completion zsh), in ~/.zshrc behind compinit", func(root *cobra.Command, w io.Writer) error { return root.GenZshCompletion(w) }},
+	{"fish", "fairlead completion fish > ~/.config/fish/completions/fairlead.fish", func(root *cobra.Command, w io.Writer) error { return root.GenFishCompletion(w, true) }},
+	{"powershell", "fairlead completion powershell | Out-String | Invoke-Expression, in $PROFILE", func(root *cobra.Command, w io.Writer) error { return root.GenPowerShellCompletionWithDesc(w) }},
+}
 
 func completionCommand() *cobra.Command {
+	names, long := []string{}, "Print a script by which SHELL completes commands, flags, labels, and what the running proxy has:\nroutes, containers, hosts. To switch it on:\n"
+	for _, s := range shells {
+		names = append(names, s.name)
+		long += fmt.Sprintf("  %-11s %s\n", s.name, s.setup)
+	}
 	return &cobra.Command{
-		Use: "completion SHELL", Short: "Print what completes our commands in bash, zsh, fish or powershell",
-		Long:              "In bash:  source <(fairlead completion bash)\nIn zsh:   source <(fairlead completion zsh)\nIn fish:  fairlead completion fish | source",
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: cobra.FixedCompletions(shellNames, cobra.ShellCompDirectiveNoFileComp),
-		RunE: func(c *cobra.Command, args []string) error {
-			write := shells[args[0]]
-			if write == nil {
-				return fmt.Errorf("%s: want %s", args[0], strings.Join(shellNames, ", "))
+		Use: "completion SHELL", Short: "Print a completion script for bash, zsh, fish or powershell", Long: strings.TrimSuffix(long, "\n"),
+		ValidArgs: names,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("completion: name one shell: " + strings.Join(names, ", "))
 			}
-			return write(c.Root(), c.OutOrStdout())
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			i := slices.Index(names, args[0])
+			if i < 0 {
+				err := fmt.Errorf("completion: %q is not one of %s", label.Shown(args[0]), strings.Join(names, ", "))
+				if near := label.Nearest(args[0], slices.Values(names)); near != "" {
+					err = fmt.Errorf("%w, did you mean %q?", err, near)
+				}
+				return err
+			}
+			return shells[i].write(c.Root(), c.OutOrStdout())
 		},
 	}
 }
 
-// closed are the flags that have few values.
-var closed = map[string][]string{
-	"log-level": {"debug", "info", "warn", "error"}, "log-format": {"auto", "json", "console"}, "engine": {ownEngine, stdEngine},
-	"format": check.Formats, "method": {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"},
+// completions say what can stand where an argument of a command is being typed,
+// by the command's path below the root.
+var completions = map[string]cobra.CompletionFunc{
+	"labels":      completeLabel,
+	"drain":       completeContainer(false),
+	"undrain":     completeContainer(true),
+	"maintenance": completeMaintenance,
+	"certs retry": completeCertificate,
+	"explain":     completeURL,
+	"check": func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return composeFiles, cobra.ShellCompDirectiveFilterFileExt
+	},
 }
 
-// complete adds to the commands of root what their arguments may be.
-func complete(root *cobra.Command) {
-	all := append(root.Commands(), root)
+// composeFiles are the endings of files that check reads.
+var composeFiles = []string{"yaml", "yml"}
+
+// flagWords are values of flags, all there are or likely ones. A flag without
+// any is completed to nothing, where a file would be wrong.
+var flagWords = map[string][]string{
+	"log-level": {"debug", "info", "warn", "error"}, "log-format": {"auto", "console", "json"}, "access-log": {"stdout", "off"},
+	"engine": {ownEngine, stdEngine}, "acme-directory": {"off"}, "min-body-rate": {"off"}, "http": {"off"}, "https": {"off"},
+	"method": {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}, "for": {"10m", "1h", "1d"}, "format": check.Formats,
+	"docker-host":  {"unix:///var/run/docker.sock"},
+	"label-prefix": nil, "domain": nil, "network": nil, "project": nil, "share-host": nil, "internal-names": nil, "trusted-proxies": nil,
+	"acme-email": nil, "acme-eab-kid": nil, "acme-eab-hmac": nil, "from": nil, "header": nil, "max-head-bytes": nil,
+}
+
+// completeArguments gives root and all below it their completions. What a
+// command says of itself stands.
+func completeArguments(root *cobra.Command) {
+	path := strings.TrimPrefix(strings.TrimPrefix(root.CommandPath(), root.Root().Name()), " ")
+	if root.ValidArgsFunction == nil && root.ValidArgs == nil {
+		root.ValidArgsFunction = completions[path]
+		if root.ValidArgsFunction == nil && (path == "" || root.Args != nil && root.Args(root, []string{"x"}) != nil) {
+			root.ValidArgsFunction = cobra.NoFileCompletions // it takes none
+		}
+	}
+	root.Flags().VisitAll(func(f *pflag.Flag) {
+		words, known := flagWords[f.Name]
+		switch {
+		case f.Name == "default":
+			_ = root.RegisterFlagCompletionFunc(f.Name, completeDefault)
+		case f.Name == "data-dir" || f.Name == "secrets-dir":
+			_ = root.MarkFlagDirname(f.Name)
+		case f.Name == "routes":
+			_ = root.MarkFlagFilename(f.Name, "yaml", "yml")
+		case known || f.Value.Type() != "string" && f.Value.Type() != "stringArray":
+			// An error says that the flag has its completion, as those that run and
+			// the root share.
+			_ = root.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(words, wholeWords(f.Name)))
+		}
+	})
 	for _, c := range root.Commands() {
-		all = append(all, c.Commands()...)
-	}
-	for _, c := range all {
-		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
-			if words, ok := closed[f.Name]; ok {
-				c.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
-			}
-		})
-		switch c.Name() {
-		case "check":
-			c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-				return []string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
-			}
-		case "retry": // of certs
-			c.ValidArgsFunction = ofProxyNow((*routesView).hosts)
-		case "labels":
-			c.ValidArgsFunction = labelKeys
-		case "drain":
-			c.ValidArgsFunction = ofProxyNow((*routesView).containers)
-		case "undrain":
-			c.ValidArgsFunction = ofProxyNow((*routesView).drained)
-		case "maintenance":
-			c.ValidArgsFunction = maintenanceArgs
-		case "explain":
-			c.ValidArgsFunction = ofProxyNow((*routesView).urls)
-		}
+		completeArguments(c)
 	}
 }
 
-func labelKeys(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+// wholeWords lets files be offered too where one can stand.
+func wholeWords(flag string) cobra.ShellCompDirective {
+	if flag == "access-log" {
+		return cobra.ShellCompDirectiveDefault
 	}
-	s := routing.Schema("fairlead")
-	all, _ := s.Lookup("")
-	var out []string
-	for _, e := range all {
-		out = append(out, strings.Replace(e.Path, "*", "NAME", 1)+"\t"+e.Row.Doc)
-	}
-	return out, cobra.ShellCompDirectiveNoFileComp
+	return cobra.ShellCompDirectiveNoFileComp
 }
 
-func maintenanceArgs(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-	if len(args) == 1 {
-		return []string{"on", "off"}, cobra.ShellCompDirectiveNoFileComp
-	}
-	return ofProxyNow((*routesView).ids)(c, args, word)
-}
+// completionTimeout is how long the running proxy has to answer while somebody
+// waits behind a key.
+const completionTimeout = 300 * time.Millisecond
 
-// ofProxyNow completes the first argument by what words returns of the running
-// proxy. Where none answers at once there is nothing.
-func ofProxyNow(words func(*routesView) []string) cobra.CompletionFunc {
-	return func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		const none = cobra.ShellCompDirectiveNoFileComp
-		if len(args) > 0 {
-			return nil, none
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
-		defer cancel()
-		socket, _ := c.Flags().GetString("admin")
-		dir, _ := c.Flags().GetString("data-dir")
-		var v routesView
-		if err := (admin.Client{Socket: adminSocket(socket, dir)}).Get(ctx, "routes", nil, &v); err != nil {
-			return nil, none
-		}
-		out := words(&v)
-		slices.Sort(out)
-		return slices.Compact(out), none
+// ask reads what the running proxy has, and reports whether it did. The shells'
+// scripts leave a variable in the environment that is no setting.
+func ask(c *cobra.Command, name string, out any) bool {
+	environ := slices.DeleteFunc(os.Environ(), func(pair string) bool {
+		return strings.HasPrefix(pair, envPrefix+"ACTIVE_HELP=") || strings.HasPrefix(pair, envPrefix+"COMPLETION_DESCRIPTIONS=")
+	})
+	if fromEnv(c.Flags(), environ) != nil {
+		return false
 	}
-}
-
-func (v *routesView) ids() (out []string) {
-	for _, r := range v.Routes {
-		out = append(out, r.ID)
-	}
-	return out
-}
-
-func (v *routesView) containers() (out []string) {
-	for _, r := range v.Routes {
-		for _, e := range r.Endpoints {
-			out = append(out, e.Container)
-		}
-	}
-	return out
-}
-
-func (v *routesView) drained() (out []string) {
-	for _, r := range v.Routes {
-		for _, e := range r.Endpoints {
-			if e.State == "drained" {
-				out = append(out, e.Container)
-			}
-		}
-	}
-	return out
-}
-
-func (v *routesView) hosts() (out []string) {
-	for _, r := range v.Routes {
-		for _, m := range r.Matches {
-			if !strings.ContainsAny(m.Host, "*~") {
-				out = append(out, m.Host)
-			}
-		}
-	}
-	return out
-}
-
-func (v *routesView) urls() (out []string) {
-	for _, r := range v.Routes {
-		for _, m := range r.Matches {
-			if !strings.ContainsAny(m.Host, "*~") && strings.HasPrefix(m.Path, "/") {
-				out = append(out, "https://"+m.Host+m.Path)
-			}
-		}
-	}
-	return out
+	text := func(flag string) string { s, _ := c.Flags().GetString(flag); return s }
+	ctx, cancel := context.WithTimeout(context.Background(), completionTimeout)
+	defer cancel()
+	return admin.Client{Socket: adminSocket(text("admin"), text("data-dir"))}.Get(ctx, name, nil, out) == nil
 }

@@ -14,7 +14,7 @@ import (
 const (
 	onPurpose = "<!-- wrong -->" // behind it in the same line, for readers of the source
 	wrongInfo = "yaml wrong"     // the info string of a block
-	notYet    = " (not yet)"     // right behind the code span, for everybody
+	saidLater = " (not yet)"     // right behind the code span, for everybody
 )
 
 // A snippet is something that a page shows as code.

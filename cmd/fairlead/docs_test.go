@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -113,7 +114,7 @@ func wrongCommands(p page) (wrong []string, found int) {
 	}
 	for _, s := range p.snippets {
 		if args, ok := commandOf(s.text); ok {
-			err := tryCommand(root, args, s.block)
+			err := tryCommand(args, s.block)
 			note(s.at, s.judge(err, err != nil))
 		}
 		for _, name := range envNames.FindAllString(s.text, -1) {
@@ -129,7 +130,7 @@ func wrongCommands(p page) (wrong []string, found int) {
 	}
 	for _, f := range p.fences {
 		for _, args := range proxyCommands(f) {
-			note(f.at, tryCommand(root, args, true))
+			note(f.at, tryCommand(args, true))
 		}
 	}
 	return wrong, found
@@ -178,10 +179,10 @@ func wrongLabels(t *testing.T, p page) (wrong []string, found int) {
 // judge holds s to what its page says of it: that it works, or that it does not
 // yet. missing says that it is not built; any other err is a mistake.
 func (s snippet) judge(err error, missing bool) error {
-	later := strings.HasPrefix(s.after, notYet)
+	later := strings.HasPrefix(s.after, saidLater)
 	switch {
 	case later && err == nil:
-		return fmt.Errorf("%q is built, and the page says%s", s.text, notYet)
+		return fmt.Errorf("%q is built, and the page says%s", s.text, saidLater)
 	case err != nil && !(later && missing):
 		return fmt.Errorf("%q: %w", s.text, err)
 	}
@@ -210,7 +211,8 @@ func commandOf(text string) ([]string, bool) {
 
 // tryCommand reports what is wrong with a call. In prose a call may lack
 // arguments: it names the command.
-func tryCommand(root *cobra.Command, args []string, complete bool) error {
+func tryCommand(args []string, complete bool) error {
+	root := rootCommand() // whose flags nobody has set
 	c, rest, err := root.Find(args)
 	if err != nil {
 		return err
@@ -233,6 +235,7 @@ func tryCommand(root *cobra.Command, args []string, complete bool) error {
 			i++
 			value, hasValue = rest[i], true
 		}
+		c.Flags().Set(f.Name, cmp.Or(value, f.NoOptDefVal)) // what arguments a command takes may depend on it
 		if hasValue {
 			if err := trySetting(name, strings.Trim(value, `"'`)); err != nil {
 				return fmt.Errorf("%s %s: %w", f.Name, value, err)
@@ -356,7 +359,11 @@ func projectProblems(f fence, schema *label.Schema) (problems []label.Problem) {
 	}
 	parser := spec.NewParser(spec.Config{Schema: schema, Domain: "localhost", Entries: []string{"http", "https", "lan"}})
 	for _, unit := range parser.Parse(snap).Units {
-		problems = append(problems, unit.Problems...)
+		for _, q := range unit.Problems {
+			if q.Code != "foreign-labels" { // the page shows what somebody moves here from
+				problems = append(problems, q)
+			}
+		}
 	}
 	return problems
 }
@@ -400,7 +407,7 @@ func labelOf(s snippet) (name, value string, assigned, ok bool) {
 // wrong but that something is not built yet.
 func problemsOf(schema *label.Schema, labels map[string]string) (later bool, err error) {
 	read, problems := schema.Read("page", labels)
-	for _, route := range append([]string{""}, routesOf(read)...) {
+	for _, route := range append([]string{""}, routesOnPage(read)...) {
 		_, more := schema.Decode("page", schema.For(read, route, nil))
 		problems = append(problems, more...)
 	}
@@ -411,7 +418,7 @@ func problemsOf(schema *label.Schema, labels map[string]string) (later bool, err
 	return other < 0, fmt.Errorf("%s", problems[max(other, 0)])
 }
 
-func routesOf(l label.Labels) (names []string) {
+func routesOnPage(l label.Labels) (names []string) {
 	for name := range l.Routes {
 		names = append(names, name)
 	}
@@ -443,7 +450,7 @@ func tryKey(schema *label.Schema, key string) (later bool, err error) {
 
 func laterError(later bool) (bool, error) {
 	if later {
-		return true, fmt.Errorf("is not built yet: write %q behind it", notYet)
+		return true, fmt.Errorf("is not built yet: write %q behind it", saidLater)
 	}
 	return false, nil
 }

@@ -13,8 +13,10 @@ import (
 
 	"github.com/fairlead/fairlead/admin"
 	"github.com/fairlead/fairlead/exchange"
+	"github.com/fairlead/fairlead/label"
 	"github.com/fairlead/fairlead/routing"
 	"github.com/fairlead/fairlead/server"
+	"github.com/fairlead/fairlead/spec"
 )
 
 // explain answers the command explain.
@@ -92,12 +94,44 @@ func (p *process) rehearse(t *routing.Table, from *http.Request, q *enquiry) (*e
 		e.Answer = fmt.Sprintf("%d: the token of a certificate that is being ordered", w.status)
 	}
 	e.Steps = slices.Insert(e.Steps, 0, clientStep(x, point, q))
+	if e.Route == nil && e.Status == http.StatusNotFound {
+		e.Near = append(e.Near, p.unheard(t, x.Host)...)
+	}
 	if p.certs != nil {
 		if line, known := p.certs.Line(x.Host); known {
 			e.Steps = append(e.Steps, routing.Step{Stage: "certificate", Outcome: line.String()})
 		}
 	}
 	return e, nil
+}
+
+// unheard says which containers ask for host and are not routed: switched off, or
+// made for one command.
+func (p *process) unheard(t *routing.Table, host string) (out []string) {
+	snap, _ := p.watch.known()
+	for _, v := range t.Verdicts() {
+		w := snap.Workload(v.ID)
+		if w == nil || v.Code == "routed" || !asksFor(w, p.settings.labelPrefix, host) {
+			continue
+		}
+		out = append(out, w.Name+" asks for this host and is not routed ("+v.Code+"): fairlead explain --container "+w.Name)
+	}
+	return out
+}
+
+// asksFor reports whether a label of w names host, be it with a path.
+func asksFor(w *spec.Workload, prefix, host string) bool {
+	for name, text := range w.Labels {
+		if key, ours := strings.CutPrefix(name, prefix+"."); !ours || key != "host" && !strings.HasSuffix(key, ".host") {
+			continue
+		}
+		for _, item := range label.SplitList(text) {
+			if item, _, _ = strings.Cut(item, "/"); strings.EqualFold(item, host) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // entryFor returns the entry point that q comes in by: the one it names, that of its

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -11,29 +13,49 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// labelsFlags say what the command labels prints.
+type labelsFlags struct {
+	prefix                 string
+	markdown, schema, json bool
+}
+
 func labelsCommand() *cobra.Command {
-	var markdown, asSchema, asJSON bool
-	var prefix string
+	var f labelsFlags
 	c := &cobra.Command{
-		Use: "labels [KEY]", Short: "List the labels, or all there is to know of KEY (exit code 1 if there is none)", Args: cobra.MaximumNArgs(1),
-		Long: "Labels lists all labels. With KEY, which may be the directive that nginx has for it, it says what that label does, its values, default, example and scope, or lists those below it.",
+		Use: "labels [KEY]", Short: "List the labels, or tell all about KEY", Args: cobra.MaximumNArgs(1),
+		Long: "List the labels, or tell all about KEY: a label, the beginning of some, or what nginx calls it.\nWith --schema, print a JSON schema by which editors check and complete labels in compose files.",
 		RunE: func(c *cobra.Command, args []string) error {
-			schema := routing.Schema(prefix)
-			switch key := strings.Join(args, ""); {
-			case markdown:
-				return writeReference(c.OutOrStdout(), schema)
-			case asSchema:
-				return schema.WriteJSONSchema(c.OutOrStdout())
-			default:
-				return showLabels(c.OutOrStdout(), schema, key, asJSON)
+			if err := fromEnv(c.Flags(), os.Environ()); err != nil {
+				return err
 			}
+			if !prefixText.MatchString(f.prefix) {
+				return wrongPrefix(f.prefix)
+			}
+			return f.print(c.OutOrStdout(), routing.Schema(f.prefix), args)
 		},
 	}
-	c.Flags().BoolVar(&markdown, "markdown", false, "print the reference page, docs/labels.md")
-	c.Flags().BoolVar(&asSchema, "schema", false, "print a JSON Schema of labels in compose files, for editors")
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	c.Flags().StringVar(&prefix, "label-prefix", "fairlead", "what labels begin with")
+	c.Flags().StringVar(&f.prefix, "label-prefix", "fairlead", "what labels begin with")
+	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	c.Flags().BoolVar(&f.schema, "schema", false, "print a JSON schema of the labels in compose files")
+	c.Flags().BoolVar(&f.markdown, "markdown", false, "print the reference page, docs/labels.md")
+	c.MarkFlagsMutuallyExclusive("json", "schema", "markdown")
 	return c
+}
+
+func (f *labelsFlags) print(w io.Writer, s *label.Schema, args []string) error {
+	switch {
+	case len(args) > 0 && (f.schema || f.markdown):
+		return fmt.Errorf("labels %s: --schema and --markdown are of all labels, and go without a KEY", args[0])
+	case f.markdown:
+		return writeReference(w, s)
+	case f.schema:
+		return s.WriteJSONSchema(w)
+	case len(args) > 0:
+		return f.answer(w, s, args[0])
+	case f.json:
+		return writeJSON(w, s.Entries())
+	}
+	return listLabels(w, s.Entries())
 }
 
 // writeReference writes docs/labels.md.
@@ -49,54 +71,160 @@ func writeReference(w io.Writer, s *label.Schema) error {
 	return s.WriteReference(w)
 }
 
-// showLabels lists the labels that key is about, and describes it if it is one.
-func showLabels(w io.Writer, s *label.Schema, key string, asJSON bool) error {
-	found, near := s.Lookup(key)
-	switch {
-	case len(found) == 0:
-		fmt.Fprintf(w, "no label begins with %s.%s, and nginx has no such directive", s.Prefix, strings.TrimPrefix(key, s.Prefix+"."))
-		if near != "" {
-			fmt.Fprintf(w, "; did you mean %s.%s?", s.Prefix, near)
+// answer tells what there is to know about key.
+func (f *labelsFlags) answer(w io.Writer, s *label.Schema, key string) error {
+	a := s.Ask(key)
+	found := a.Entry != nil || len(a.Others) > 0 || a.Doc != ""
+	if f.json {
+		if err := writeJSON(w, a); err != nil {
+			return err
 		}
-		fmt.Fprintln(w)
-		return errNo
-	case asJSON:
-		return labelsJSON(w, s, found)
-	case len(found) == 1:
-		return s.Describe(w, found[0])
 	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, e := range found {
-		doc := e.Row.Doc
-		if e.Later() {
-			doc = "not yet: " + doc
+	switch {
+	case !found:
+		if !f.json {
+			fmt.Fprintf(w, "there is no label %s.%s%s\n", s.Prefix, label.Shown(strings.TrimPrefix(key, s.Prefix+".")), remedy(a))
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\n", e.Name(s.Prefix), e.Type, doc)
+		return errNo
+	case f.json:
+		return nil
+	}
+	return printAnswer(w, a, s.Prefix)
+}
+
+// remedy says what to ask instead.
+func remedy(a label.Answer) string {
+	switch {
+	case a.Near != "":
+		return ", did you mean " + a.Near + "?"
+	case a.Wrong != "":
+		return ": " + a.Wrong
+	}
+	return "; fairlead labels lists all"
+}
+
+func printAnswer(w io.Writer, a label.Answer, prefix string) error {
+	if a.Entry != nil {
+		if err := printEntry(w, a.Entry, prefix); err != nil || len(a.Others) == 0 {
+			return err
+		}
+		fmt.Fprintf(w, "\nBeside it, %s.%s has:\n", prefix, a.Kind)
+		for i, e := range a.Others {
+			a.Others[i].Doc = firstSentence(e.Doc)
+		}
+		return listLabels(w, a.Others)
+	}
+	if a.Doc != "" {
+		fmt.Fprintln(w, a.Doc)
+	}
+	if a.Kind != "" {
+		fmt.Fprintf(w, "%s.%s: \"off\" puts all of its labels back at their defaults.\n\n", prefix, a.Kind)
+	}
+	return listLabels(w, a.Others)
+}
+
+func firstSentence(text string) string {
+	first, _, more := strings.Cut(text, ". ")
+	if more {
+		first += "."
+	}
+	return first
+}
+
+// listLabels prints a line per label.
+func listLabels(w io.Writer, entries []label.Entry) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, e := range entries {
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", e.Label, e.Type, notYet(&e)+e.Doc)
 	}
 	return tw.Flush()
 }
 
-// labelData is one label as --json has it.
-type labelData struct {
-	Label      string `json:"label"` // NAME stands for what the user chooses
-	Values     string `json:"values"`
-	Default    string `json:"default,omitempty"`
-	Doc        string `json:"doc"`
-	Example    string `json:"example,omitempty"`
-	Nginx      string `json:"nginx,omitempty"`
-	Section    string `json:"section"`
-	FailClosed bool   `json:"fail_closed"` // a mistake refuses the route
-	Later      bool   `json:"later"`       // not built yet
+func notYet(e *label.Entry) string {
+	if e.Later {
+		return "not yet: "
+	}
+	return ""
 }
 
-func labelsJSON(w io.Writer, s *label.Schema, found []label.Entry) error {
-	var out []labelData
-	for _, e := range found {
-		d := labelData{Label: e.Name(s.Prefix), Values: e.Type, Default: e.Default, Doc: e.Row.Doc, Nginx: e.Nginx, Section: e.Section, FailClosed: e.FailClosed, Later: e.Later()}
-		if !d.Later {
-			d.Example = e.Line(s.Prefix)
+// spelled says how values of a type are written.
+var spelled = map[string]string{
+	"bool": "true on yes 1, false off no 0", "duration": "as 250ms, 30s, 1h30m, 7d, 2w or 1y", "list": "items between commas or on lines", "text": "one line",
+}
+
+// printEntry tells the whole story of a label.
+func printEntry(w io.Writer, e *label.Entry, prefix string) error {
+	fmt.Fprintf(w, "%s\n%s%s\n\n", e.Label, notYet(e), e.Doc)
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(name, text string) {
+		if text != "" {
+			fmt.Fprintf(tw, "%s\t%s\n", name, text)
 		}
-		out = append(out, d)
 	}
-	return writeJSON(w, out)
+	if e.Later {
+		line("now", "known, and not built yet: a container that uses it gets the problem not-yet")
+	} else {
+		line("value", valueOf(e))
+		line("range", e.Range)
+		line("default", defaultOf(e))
+		line("example", e.Example)
+	}
+	line("routes", routesOf(e, prefix))
+	if e.Policy {
+		line("for all", "fairlead run --default "+defaultKey(e)+"=VALUE")
+	}
+	if !e.Later {
+		line("containers", choose(e.PerEndpoint || e.OfContainer, "each of a service has its own", "the newest of a service says it for all"))
+	}
+	line("mistake", choose(e.FailClosed, "refuses the route: it answers 503 until the label is put right", "costs the label, nothing else"))
+	line("nginx", e.Nginx)
+	line("section", e.Section)
+	return tw.Flush()
+}
+
+func choose(yes bool, one, other string) string {
+	if yes {
+		return one
+	}
+	return other
+}
+
+func valueOf(e *label.Entry) string {
+	text := e.Type
+	if how := spelled[e.Type]; how != "" {
+		text += " (" + how + ")"
+	}
+	if len(e.NotYet) > 0 {
+		text += "; not yet: " + strings.Join(e.NotYet, ", ")
+	}
+	return text
+}
+
+func defaultOf(e *label.Entry) string {
+	text := cmp.Or(e.Default, "none")
+	if !e.OffIsValue {
+		text += `; "off" is back at it`
+	}
+	return text
+}
+
+// defaultKey is the key as --default has it.
+func defaultKey(e *label.Entry) string {
+	if rest, ok := strings.CutPrefix(e.Key, "route."); ok {
+		_, rest, _ = strings.Cut(rest, ".")
+		return rest
+	}
+	return e.Key
+}
+
+func routesOf(e *label.Entry, prefix string) string {
+	key := defaultKey(e)
+	own, main := prefix+".route.NAME."+key, prefix+"."+key
+	switch {
+	case e.OfContainer:
+		return "of the container, not of a route; it holds for all of them"
+	case e.Inherited:
+		return "a named route has " + main + " too, or " + own + " of its own"
+	}
+	return "a named route has " + own + ", and not " + main
 }

@@ -46,8 +46,8 @@ func rootCommand() *cobra.Command {
 	run := runCommand()
 	root.RunE = run.RunE
 	root.Flags().AddFlagSet(run.Flags())
-	root.AddCommand(run, checkCommand(), routesCommand(), explainCommand(), certsCommand(), caCommand(), drainCommand(), undrainCommand(), maintenanceCommand(), labelsCommand(), healthCommand(), upgradeCommand(), versionCommand(), completionCommand())
-	complete(root)
+	root.AddCommand(run, checkCommand(), routesCommand(), explainCommand(), certsCommand(), caCommand(), drainCommand(), undrainCommand(), maintenanceCommand(), labelsCommand(), healthCommand(), upgradeCommand(), completionCommand(), versionCommand())
+	completeArguments(root)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	return root

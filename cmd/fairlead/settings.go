@@ -276,6 +276,10 @@ func flagError(err error) error {
 // prefixText is what --label-prefix may be: labels are cut at their first dot.
 var prefixText = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
+func wrongPrefix(text string) error {
+	return fmt.Errorf("--label-prefix %q: want letters, digits, - and _", text)
+}
+
 func isName(h spec.Host) bool {
 	_, addr := h.Addr()
 	return h.Kind == spec.ExactHost && !addr
@@ -285,7 +289,7 @@ func isName(h spec.Host) bool {
 // into the form in which they are compared.
 func (s *settings) check() error {
 	if !prefixText.MatchString(s.labelPrefix) {
-		return fmt.Errorf("--label-prefix %q: want letters, digits, - and _", s.labelPrefix)
+		return wrongPrefix(s.labelPrefix)
 	}
 	if h, err := spec.ParseHostPattern(s.domain); err != nil || !isName(h) {
 		return fmt.Errorf("--domain %s: want a host name such as example.com", s.domain)

@@ -100,11 +100,16 @@ func (p *process) claimSockets(client admin.Client) ([]server.Socket, error) {
 	return o.Sockets, nil
 }
 
-// inUse adds to err, of a port that could not be bound, that it may be the
-// predecessor's.
+// inUse adds to err, of a port that could not be bound, what to do about it: it
+// may be the predecessor's.
 func (p *process) inUse(err error) error {
-	if p.predecessor == nil || !errors.Is(err, syscall.EADDRINUSE) {
+	switch {
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w: ports below 1024 are for root; set --http and --https to others, such as :8080, or allow them with the sysctl net.ipv4.ip_unprivileged_port_start", err)
+	case !errors.Is(err, syscall.EADDRINUSE):
 		return err
+	case p.predecessor == nil:
+		return fmt.Errorf("%w: another program has it, which `ss -ltnp` shows: end that, or set --http or --https to another address", err)
 	}
 	return fmt.Errorf("%w: the running fairlead may have it under another address, which only a restart can change", err)
 }

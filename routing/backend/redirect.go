@@ -23,7 +23,7 @@ var _ = registerTerminal(terminal[redirectOptions]{
 		Doc: "Sends the client elsewhere.",
 	},
 	Labels: []label.Def[redirectOptions]{{
-		Value: label.Value[redirectOptions]{Type: "[status] URL or path", Set: parseRedirect},
+		Value: label.Value[redirectOptions]{Type: "[status] URL or path", Form: label.Form{Pattern: `(?:30[12378] \s*)?(?:\/|https?:\/\/|\{uri\}|\{path\})\S*`}, Set: parseRedirect},
 		Doc:   "Redirects, with 308 unless another of 301, 302, 303, 307 is given. Placeholders: {host} {path} {query} {uri}, and {1} … of a ~regex path. The query is kept unless {query}, {uri} or a ? is named.",
 		// The example keeps path and query, as most people want.
 		Example: "301 https://new.example.com{uri}", Nginx: "return 301",

@@ -21,7 +21,7 @@ var _ = registerTerminal(terminal[respondOptions]{
 		Doc: "Answers without an app.",
 	},
 	Labels: []label.Def[respondOptions]{{
-		Value: label.Value[respondOptions]{Type: "status and text", Set: func(o *respondOptions, _, text string) error {
+		Value: label.Value[respondOptions]{Type: "status and text", Form: label.Form{Pattern: `\+?0*[2-5][0-9][0-9](?: [\s\S]*)?`}, Set: func(o *respondOptions, _, text string) error {
 			code, body, _ := strings.Cut(text, " ")
 			n, err := strconv.Atoi(code)
 			if err != nil || n < 200 || n > 599 {

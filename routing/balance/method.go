@@ -66,15 +66,21 @@ func (m *method) with(arg string) string {
 func Kind() label.Kind {
 	byName := slices.SortedFunc(slices.Values(methods), func(a, b method) int { return cmp.Compare(a.name, b.name) })
 	var usages, docs []string
+	var form label.Form
 	for _, m := range byName {
 		usages = append(usages, m.usage())
+		if m.arg == "" {
+			form.Words = append(form.Words, m.name)
+		} else {
+			form.Pattern = strings.TrimPrefix(form.Pattern+"|"+m.name+` *: *\S+`, "|")
+		}
 		docs = append(docs, "`"+m.usage()+"` "+m.doc)
 	}
 	return label.Declare(label.Kind{
 		Name: "balance", Section: label.SectionLoad, Slot: label.Pool, Level: label.PerPool, Inherit: label.AsTarget,
 		Doc: "How an endpoint is picked.",
 	}, nil, label.Def[Options]{
-		Value: label.Value[Options]{Type: strings.Join(usages, " | "), Set: func(o *Options, _, text string) (err error) {
+		Value: label.Value[Options]{Type: strings.Join(usages, " | "), Form: form, Set: func(o *Options, _, text string) (err error) {
 			*o, err = parse(text, usages)
 			return err
 		}},

@@ -20,7 +20,7 @@ var _ = Register(Kind[logOptions]{
 		Doc: "The access log of a route.",
 	},
 	Labels: []label.Def[logOptions]{{
-		Value: label.Value[logOptions]{Type: "on, off or percent", Off: true, Set: func(o *logOptions, _, text string) error {
+		Value: label.Value[logOptions]{Type: "on, off or percent", Off: true, Form: label.Form{Words: []string{"on", "off"}, Pattern: label.BoolPattern + `|.*[0-9].*%`, Range: "0% to 100%"}, Set: func(o *logOptions, _, text string) error {
 			if on, ok := label.ParseBool(text); ok {
 				if o.Share = 0; on {
 					o.Share = 1

@@ -22,7 +22,7 @@ var _ = Register(Kind[stripOptions]{
 		Doc: "Removes a leading path before the request goes on.",
 	},
 	Labels: []label.Def[stripOptions]{{
-		Value: label.Value[stripOptions]{Type: "bool or prefix", Off: true, Set: func(o *stripOptions, _, text string) error {
+		Value: label.Value[stripOptions]{Type: "bool or prefix", Off: true, Form: label.Form{Words: []string{"true", "false"}, Pattern: label.BoolPattern + `|/[^?#* \n]*`}, Set: func(o *stripOptions, _, text string) error {
 			if on, ok := label.ParseBool(text); ok {
 				o.On = on
 				return nil

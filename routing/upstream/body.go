@@ -61,6 +61,15 @@ func (b *body) Whole() ([]byte, bool) {
 	return p, true
 }
 
+// peek returns what was read of the body and not used yet, until the next Read.
+func (b *body) peek() []byte {
+	r := b.of.Load()
+	if r == nil {
+		return nil
+	}
+	return r.c.in[r.c.r:r.c.w]
+}
+
 // Uploading reports whether the request's body was not read to its end yet.
 func (b *body) Uploading() bool {
 	r := b.of.Load()

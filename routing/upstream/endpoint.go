@@ -3,8 +3,7 @@ package upstream
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"errors"
+	"fmt"
 	"net/netip"
 	"strconv"
 	"sync/atomic"
@@ -13,6 +12,10 @@ import (
 	"github.com/fairlead/fairlead/routing/balance"
 	"github.com/fairlead/fairlead/spec"
 )
+
+// recently is how long the last failure of an endpoint that is ready is told as
+// the reason why its answers are not what was hoped for.
+const recently = time.Minute
 
 // afterDeath is how long requests in flight may still read what a dead
 // container left in their sockets.
@@ -367,11 +370,11 @@ func (e *endpoint) moved(pr *probe, reason string) {
 }
 
 // suspect takes e out of rotation after a failed connect, until the engine and
-// its port have been asked. A bad certificate is no doubt: whoever showed it
-// was reached.
+// its port have been asked. A bad certificate is no doubt, nor is an answer without
+// TLS: whoever gave it was reached.
 func (e *endpoint) suspect(reason string, err error) {
 	e.note(reason)
-	if e.id.container == "" || e.pool.prober == nil || errors.As(err, new(*tls.CertificateVerificationError)) {
+	if e.id.container == "" || e.pool.prober == nil || unlike(err) {
 		return
 	}
 	e.pool.mu.Lock()
@@ -405,6 +408,9 @@ func (e *endpoint) describe() EndpointState {
 	}
 	if f := e.failed.Load(); f != nil {
 		s.LastError, s.FailedAt = f.text, f.at
+		if ago := time.Since(f.at); s.Reason == "" && ago < recently {
+			s.Reason = fmt.Sprintf("%s ago: %s", max(ago, time.Second).Round(time.Second), f.text)
+		}
 	}
 	return s
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/fairlead/fairlead/spec"
@@ -59,7 +60,17 @@ type TimeoutError struct {
 }
 
 func (e *TimeoutError) Error() string {
-	return fmt.Sprintf("%s at %s: %s timeout", e.Container, e.Endpoint, e.Phase)
+	return fmt.Sprintf("%s at %s: %s", e.Container, e.Endpoint, e.Phase.ranOut())
+}
+
+// ranOut says which limit was too short, if it was not the app that took too
+// long.
+func (p Phase) ranOut() string {
+	limit := p
+	if p == Sending {
+		limit = Idling // it is what bounds a write as well
+	}
+	return fmt.Sprintf("%s timeout (the label fairlead.timeout.%s is the limit)", p, limit)
 }
 
 // Timeout makes a TimeoutError a net.Error of that kind.
@@ -109,8 +120,10 @@ func explain(err error, e *spec.Endpoint) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED) && e.Socket != "":
 		return fmt.Sprintf("connection refused: nothing listens on socket %s of %s", e.Socket, where)
+	case errors.Is(err, syscall.ECONNREFUSED) && e.ID == "" && local(e):
+		return fmt.Sprintf("connection refused: nothing listens at %s, which is the proxy itself: in a container that is the container; write the machine's address, or run the proxy with  network_mode: host", address(e))
 	case errors.Is(err, syscall.ECONNREFUSED) && e.Addr.IsValid():
-		return fmt.Sprintf("connection refused: nothing listens on port %d in %s; if that stays so, check fairlead.port, and that the app listens on 0.0.0.0", e.Addr.Port(), where)
+		return fmt.Sprintf("connection refused: nothing listens on port %d in %s; if that stays so, set fairlead.port to the port that the app listens on, or have it listen on 0.0.0.0 instead of 127.0.0.1", e.Addr.Port(), where)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused: nothing listens at " + address(e)
 	case errors.Is(err, os.ErrNotExist) && e.Socket != "":
@@ -122,11 +135,11 @@ func explain(err error, e *spec.Endpoint) string {
 	case errors.As(err, &dns):
 		return fmt.Sprintf("the name %s does not resolve", dns.Name)
 	case errors.As(err, &rec):
-		return fmt.Sprintf("%s does not speak TLS on that port", where)
+		return fmt.Sprintf("%s does not speak TLS on that port: remove fairlead.scheme (it is for what the app speaks), or set fairlead.port to the port that does", where)
 	case errors.As(err, &name):
-		return "its certificate is for another name: " + name.Error()
+		return "its certificate is for another name: " + name.Error() + `; set fairlead.upstream-tls.server-name to the name it has, or, if the app made the certificate itself, fairlead.upstream-tls.verify: "false"`
 	case errors.As(err, &auth):
-		return "its certificate is signed by an unknown authority"
+		return `its certificate is signed by an unknown authority: give that with fairlead.upstream-tls.ca, or do without with fairlead.upstream-tls.verify: "false"`
 	case errors.As(err, &cert):
 		return "its certificate is not valid: " + cert.Err.Error()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
@@ -135,6 +148,11 @@ func explain(err error, e *spec.Endpoint) string {
 		return fmt.Sprintf("%s closed the connection in the TLS handshake", where)
 	}
 	return err.Error()
+}
+
+// local reports whether e is named by an address of loopback.
+func local(e *spec.Endpoint) bool {
+	return e.Addr.Addr().IsLoopback() || e.Host == "localhost" || strings.HasPrefix(e.Host, "localhost:")
 }
 
 // address returns where e is dialled, as people write it.

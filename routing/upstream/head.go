@@ -52,7 +52,7 @@ func (h *head) parse(s string) error {
 func (h *head) parseStatus(line string) error {
 	const prefix = len("HTTP/1.1 ")
 	if len(line) < prefix+3 || line[:7] != "HTTP/1." || line[7] != '0' && line[7] != '1' || line[8] != ' ' {
-		return fmt.Errorf("its answer does not begin with HTTP/1.1: %.40q", line)
+		return notHTTP([]byte(line))
 	}
 	for _, c := range []byte(line[prefix : prefix+3]) {
 		if c < '0' || c > '9' {

@@ -79,8 +79,7 @@ var _ = register(label.Kind{
 func healthMode() label.Value[healthOptions] {
 	v := label.Choice(func(o *healthOptions) *string { return &o.Mode }, []string{healthOff, healthTCP, healthHTTP, healthGRPC})
 	choose := v.Set
-	v.Off = true
-	v.Form.Pattern += "|0|[Nn][Oo]"
+	v.Off, v.Form.Pattern = true, label.AnyCase("no")+"|0"
 	v.Set = func(o *healthOptions, arg, text string) error {
 		if on, ok := label.ParseBool(text); ok && !on {
 			text = healthOff // False, as YAML loaders write it

@@ -83,7 +83,7 @@ func (c *healthCheck) askHTTP(ctx context.Context) error {
 	}
 	resp.Body.Close()
 	if !slices.ContainsFunc(c.Status, func(s statusRange) bool { return s.From <= resp.StatusCode && resp.StatusCode <= s.To }) {
-		return fmt.Errorf("GET %s as %s was answered %d", c.Path, c.host, resp.StatusCode)
+		return fmt.Errorf("GET %s as %s was answered %d; if that is no fault of the app, see fairlead.health.path and fairlead.health.status", c.Path, c.host, resp.StatusCode)
 	}
 	return nil
 }

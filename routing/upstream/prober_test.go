@@ -38,7 +38,7 @@ func TestStartingEndpointIsProbedUntilItListens(t *testing.T) {
 	}
 	_, _, err := get(t, p, "/")
 	var un *Unavailable
-	want := fmt.Sprintf("shop-web-1 is starting (connection refused: nothing listens on port %d in shop-web-1; if that stays so, check fairlead.port, and that the app listens on 0.0.0.0)", netip.MustParseAddrPort(addr).Port())
+	want := fmt.Sprintf("shop-web-1 is starting (connection refused: nothing listens on port %d in shop-web-1; if that stays so, set fairlead.port to the port that the app listens on, or have it listen on 0.0.0.0 instead of 127.0.0.1)", netip.MustParseAddrPort(addr).Port())
 	if !errors.As(err, &un) || un.Reason != want {
 		t.Errorf("got %v\nwant reason %s", err, want)
 	}

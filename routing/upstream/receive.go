@@ -66,6 +66,9 @@ func (c *conn) receive(call *call, up *upload) (*answer, error) {
 func (c *conn) readHead() (*answer, error) {
 	for scanned := 0; ; {
 		end, next, err := http1.HeadEnd(c.in[c.r:c.w], scanned)
+		if end == 0 && c.r < c.w && c.in[c.r] != 'H' {
+			return nil, notHTTP(c.in[c.r:c.w]) // now: who speaks first may wait for ever
+		}
 		if err != nil {
 			return nil, inHead(err)
 		}

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -119,6 +120,8 @@ func (p *Pool) next(call *call) (*endpoint, error) {
 func (p *Pool) passes(call *call, e *endpoint, resp *http.Response) bool {
 	v := p.view.Load()
 	switch resp.StatusCode {
+	case http.StatusBadRequest:
+		e.noteTLS(resp)
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		e.strike("it answered " + strconv.Itoa(resp.StatusCode))
 		if call.further > 0 && call.resendable() && v.others(e, call.tried) && p.budget.spend() {
@@ -146,7 +149,7 @@ func (p *Pool) again(call *call, e *endpoint, err error) error {
 	}
 	alone := !p.view.Load().others(e, call.tried)
 	switch {
-	case alone && call.hold <= 0:
+	case alone && (call.hold <= 0 || unlike(err)):
 		return err
 	case unsent(err) && (alone || call.further > 0): // if it is alone, something may be about to follow it
 	case unsent(err), call.further == 0, alone && !hungUp(err), !p.budget.spend():
@@ -189,9 +192,16 @@ func (e *endpoint) blame(err error, call *call) bool {
 		e.strike(broken.Err.Error())
 		return call.repeatable()
 	case errors.As(err, &timeout):
-		e.strike(fmt.Sprintf("%s timeout", timeout.Phase))
+		e.strike(timeout.Phase.ranOut())
 	}
 	return false
+}
+
+// unlike reports whether err is of somebody who was reached and is not what the
+// labels say: a port without TLS, a certificate that does not do. That does not
+// pass while a request waits.
+func unlike(err error) bool {
+	return errors.As(err, new(tls.RecordHeaderError)) || errors.As(err, new(*tls.CertificateVerificationError))
 }
 
 // unsent reports whether nothing of a request was sent: no connection came

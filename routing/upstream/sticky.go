@@ -24,7 +24,7 @@ var _ = register(label.Kind{
 	Name: "sticky", Level: label.PerPool,
 	Doc: "Keeps a client on one container.",
 }, nil, label.Def[stickyOptions]{
-	Value: label.Value[stickyOptions]{Type: "bool or cookie name", Off: true, Set: func(o *stickyOptions, _, text string) error {
+	Value: label.Value[stickyOptions]{Type: "bool or cookie name", Off: true, Form: label.Form{Words: []string{"true", "false"}, Pattern: "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}"}, Set: func(o *stickyOptions, _, text string) error {
 		if on, ok := label.ParseBool(text); ok {
 			*o = stickyOptions{On: on}
 			return nil

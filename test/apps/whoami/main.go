@@ -33,6 +33,8 @@ type config struct {
 	ignoreTerm bool          // behave like an app that does not handle its stop signal
 	files      string        // made before the first listen, see parseMade
 	store      string        // directory of uploads
+	speaks     string        // what it speaks on its ports, see serveAs
+	http       string        // further addresses, where it speaks HTTP
 }
 
 func main() {
@@ -69,6 +71,8 @@ func parse(args []string) (config, error) {
 	fs.BoolVar(&c.ignoreTerm, "ignore-sigterm", false, "ignore SIGTERM")
 	fs.StringVar(&c.files, "files", "", "files to make before listening, one a line: /PATH=TEXT or /PATH:SIZE")
 	fs.StringVar(&c.store, "store", "/app/media", "directory of what is sent to /store/NAME by PUT")
+	fs.StringVar(&c.speaks, "speaks", "http", "what is spoken on its ports: http, tls, or what no proxy understands: alert, h2c, ssh, nothing")
+	fs.StringVar(&c.http, "http", "", "further addresses to listen on, where HTTP is spoken whatever -speaks says")
 	var err error
 	fs.VisitAll(func(f *flag.Flag) {
 		name := "WHOAMI_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
@@ -140,13 +144,18 @@ func serve(cfg config) error {
 	}
 	srv := &http.Server{Handler: newHandler(cfg), ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
-	for addr := range strings.SplitSeq(cfg.listen, ",") {
-		l, err := net.Listen("tcp", strings.TrimSpace(addr))
-		if err != nil {
-			return fmt.Errorf("listen: %w", err)
+	for _, on := range []struct{ addrs, speaks string }{{cfg.listen, cfg.speaks}, {cfg.http, "http"}} {
+		for addr := range strings.SplitSeq(on.addrs, ",") {
+			if addr == "" && on.addrs == "" {
+				continue
+			}
+			l, err := net.Listen("tcp", strings.TrimSpace(addr))
+			if err != nil {
+				return fmt.Errorf("listen: %w", err)
+			}
+			log.Printf("version %s listening on %s", cfg.version, l.Addr())
+			go func() { failed <- serveAs(on.speaks, srv, l) }()
 		}
-		log.Printf("version %s listening on %s", cfg.version, l.Addr())
-		go func() { failed <- srv.Serve(l) }()
 	}
 	select {
 	case err := <-failed:

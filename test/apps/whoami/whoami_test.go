@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -49,5 +50,25 @@ func TestEnvironmentIsTheDefaultOfTheFlags(t *testing.T) {
 	t.Setenv("WHOAMI_GRACE", "soon")
 	if _, err := parse(nil); err == nil || !strings.Contains(err.Error(), "WHOAMI_GRACE") {
 		t.Errorf("got error %v, want one that names WHOAMI_GRACE", err)
+	}
+}
+
+func TestWhatIsNoHTTPIsSaidToEverybody(t *testing.T) {
+	for what, text := range speaks {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		go serveAs(what, &http.Server{}, l)
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+		if got, err := io.ReadAll(c); err != nil || string(got) != text {
+			t.Errorf("%s: got %q, %v, want %q", what, got, err, text)
+		}
 	}
 }
