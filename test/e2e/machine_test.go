@@ -204,11 +204,15 @@ ours() {
 	"$E2E_DOCKER" exec "$p" /fairlead "$@"
 }
 settled() {
-	local out _
+	local out c _
 	for _ in $(seq 25); do
 		sleep 0.2
-		out=$(ours routes --json 2>/dev/null) && ! grep -qE '"state": ?"(starting|created)"' <<<"$out" && return
+		out=$(ours routes --json 2>/dev/null)
 		[ -n "$out" ] || [ -n "$("$E2E_DOCKER" ps -q)" ] || return 0
+		for c in $("$E2E_DOCKER" ps --filter label=fairlead.host --format '{{.Names}}'); do
+			[[ $out == *"\"$c\""* ]] || continue 2
+		done
+		[ -z "$out" ] || grep -qE '"state": ?"(starting|created)"' <<<"$out" || return 0
 	done
 }
 args=()
