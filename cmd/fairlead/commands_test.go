@@ -1,49 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/fairlead/fairlead/routing"
 )
-
-// docs/labels.md is what the program says of its labels.
-func TestLabelsPageIsGenerated(t *testing.T) {
-	var want bytes.Buffer
-	if err := writeReference(&want, routing.Schema("fairlead")); err != nil {
-		t.Fatal(err)
-	}
-	got, err := os.ReadFile("../../docs/labels.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want.Bytes()) {
-		t.Errorf("docs/labels.md is out of date at %s\nwrite it anew: go run ./cmd/fairlead labels --markdown > docs/labels.md", firstDifference(string(got), want.String()))
-	}
-}
-
-func TestLabelsCommand(t *testing.T) {
-	t.Parallel()
-	out, err := command("labels", "timeout")
-	if err != nil || strings.Count(out, "\n") != 4 || !strings.Contains(out, "fairlead.timeout.idle") || strings.Contains(out, "fairlead.host") {
-		t.Errorf("labels timeout = %q, %v; want the four timeouts", out, err)
-	}
-	if out, err := command("labels", "fairlead.path"); err != nil || !strings.Contains(out, "fairlead.path") {
-		t.Errorf("labels fairlead.path = %q, %v; want it with its prefix too", out, err)
-	}
-	if out, err := command("labels", "nonsense"); !errors.Is(err, errNo) || !strings.Contains(out, "nonsense") {
-		t.Errorf("labels nonsense = %q, %v; want the answer no", out, err)
-	}
-	out, err = command("labels", "auth")
-	if err != nil || !strings.Contains(out, "not yet") {
-		t.Errorf("labels auth = %q, %v; want it marked as not yet", out, err)
-	}
-}
 
 func TestHealthCommand(t *testing.T) {
 	t.Parallel()
