@@ -65,7 +65,7 @@ e2e-compose-v2: ## the examples once more, with Compose v2
 
 check: lint vuln ## everything that needs no engine: format, vet, staticcheck, vulnerabilities, size, house rules
 
-# The last two hold the arrows between the rooms, and docs/labels.md.
+# The last three hold the arrows between the rooms, and what is generated in docs/.
 lint:
 	@scripts/need.sh go
 	@scripts/lint.sh
@@ -74,6 +74,7 @@ lint:
 	@scripts/size.sh
 	go test -count=1 .
 	go run ./cmd/fairlead labels --markdown | diff docs/labels.md -
+	go run ./cmd/fairlead labels --schema | diff docs/labels.schema.json -
 
 vuln:
 	@scripts/vuln.sh

@@ -93,6 +93,8 @@ func (s jsonSchema) holds(n map[string]any, word string, arg, v any) bool {
 		return all(func(sub any) bool { return s.valid(sub, v) })
 	case "anyOf":
 		return !all(func(sub any) bool { return !s.valid(sub, v) })
+	case "not":
+		return !s.valid(arg, v)
 	case "if":
 		return !s.valid(arg, v) || s.valid(n["then"], v)
 	case "type":
