@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/fairlead/fairlead/label"
 	"github.com/fairlead/fairlead/routing"
+	"go.yaml.in/yaml/v4"
 )
 
 // A jsonSchema evaluates a JSON schema (draft-07), as far as ours goes.
@@ -303,6 +307,32 @@ func TestJSONSchemaOfWholeFiles(t *testing.T) {
 		if !s.valid(s.root, asJSON(t, file)) {
 			t.Errorf("%v: got refused; what is wrong with it is not for this schema to say", file)
 		}
+	}
+}
+
+// The examples that the end-to-end tests run are right in an editor too.
+func TestJSONSchemaOfTheExamples(t *testing.T) {
+	s, n := newJSONSchema(t, "fairlead"), 0
+	err := filepath.WalkDir("../compose-examples", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() != "compose.yaml" {
+			return err
+		}
+		n++
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var file map[string]any
+		if err := yaml.Unmarshal(text, &file); err != nil {
+			return err
+		}
+		if !s.valid(s.root, asJSON(t, file)) {
+			t.Errorf("%s: got refused", path)
+		}
+		return nil
+	})
+	if err != nil || n < 10 {
+		t.Errorf("%d examples, %v; want 10 at least", n, err)
 	}
 }
 

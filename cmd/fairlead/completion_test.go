@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/fairlead/fairlead/internal/acmetest"
+	"github.com/spf13/cobra"
 )
 
 // typed returns what is offered behind a command line whose last word is being
@@ -124,6 +125,44 @@ func TestCompletionAsksTheRunningProxy(t *testing.T) {
 	offersOf(t, "explain https://w", got, []string{"https://www.example.com", "https://www.example.com/api"})
 	got, _ = typed(t, []string{"FAIRLEAD_ADMIN=" + p.admin.Socket, "FAIRLEAD_ACTIVE_HELP=0", "FAIRLEAD_COMPLETION_DESCRIPTIONS=true"}, "drain", "")
 	offersOf(t, "drain, by the environment that fish makes,", got, []string{"web-1"})
+}
+
+// A command that comes to have such a flag has its completion.
+func TestCompletionOfFlagsByName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.start()
+	w.run(labelled("web", "host=app.test"), nil)
+	w.run(labelled("plain"), nil)
+	p.await("app.test", 200, "web")
+	root := &cobra.Command{Use: "fairlead"}
+	c := &cobra.Command{Use: "command", Args: cobra.ArbitraryArgs, Run: func(*cobra.Command, []string) {}}
+	var f clientFlags
+	f.add(c)
+	c.Flags().String("container", "", "")
+	c.Flags().String("format", "", "")
+	root.AddCommand(c)
+	completeArguments(root)
+	if err := c.Flags().Set("admin", p.admin.Socket); err != nil {
+		t.Fatal(err)
+	}
+	for flag, want := range map[string][]string{"container": {"web", "plain"}, "format": {"text", "json", "github", "sarif"}} {
+		complete, ok := c.GetFlagCompletionFunc(flag)
+		if !ok {
+			t.Errorf("--%s has no completion", flag)
+			continue
+		}
+		all, _ := complete(c, nil, "")
+		var got []string
+		for _, one := range all {
+			word, _, _ := strings.Cut(one, "\t")
+			got = append(got, word)
+		}
+		offersOf(t, "--"+flag, got, want)
+	}
+	if c.ValidArgsFunction != nil {
+		t.Error("a command that takes any arguments got a completion, want files")
+	}
 }
 
 // A key is no question: whatever is the matter with the proxy, completion says
