@@ -199,10 +199,8 @@ func TestJSONSchemaAgreesWithTheProgram(t *testing.T) {
 					continue
 				}
 				want := accepts(program, name, text)
-				inMap, inList := s.both(name, text)
+				inMap := s.valid(s.root["definitions"].(map[string]any)[r.Path], text)
 				switch {
-				case inMap != inList:
-					t.Errorf("%s=%q: valid in a map %v, in a list %v", name, text, inMap, inList)
 				case want && !inMap:
 					t.Errorf("%s=%q: the schema refuses what the program reads", name, text)
 				case agree && inMap != want:
@@ -211,8 +209,11 @@ func TestJSONSchemaAgreesWithTheProgram(t *testing.T) {
 				if !inMap {
 					refused++
 				}
-				if i%10 != 0 {
-					continue
+				if i%40 != 0 && text != r.Example {
+					continue // what a whole file makes of it is slow to find out
+				}
+				if m, l := s.both(name, text); m != inMap || l != inMap {
+					t.Errorf("%s=%q: got valid %v in a map and %v in a list, want %v as by itself", name, text, m, l, inMap)
 				}
 				route := "fairlead.route.an-api_2." + strings.TrimPrefix(name, "fairlead.")
 				if m, l := s.both(route, text); m != inMap || l != inMap {
@@ -237,8 +238,8 @@ func TestJSONSchemaOfNumbers(t *testing.T) {
 			}
 			name := "fairlead." + r.Path
 			try := map[int]bool{}
-			for _, near := range []int{r.Form.Min, r.Form.Max, 0, 9, 10, 99, 100, 1000, 5000, 59999, 64999, 65499, 65529, 10 * r.Form.Max, 2 * r.Form.Max} {
-				for n := near - 11; n <= near+11; n++ {
+			for _, near := range []int{r.Form.Min, r.Form.Max, 0, 9, 10, 99, 100, 1000, 5000, 59999, 64999, 65499, 65529, 10 * r.Form.Max} {
+				for n := near - 3; n <= near+3; n++ {
 					try[n] = true
 				}
 			}
