@@ -2,6 +2,7 @@ package label
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"regexp"
 	"strconv"
@@ -44,6 +45,7 @@ type node struct {
 	Items       *node            `json:"items,omitempty"`
 	AnyOf       []*node          `json:"anyOf,omitempty"`
 	AllOf       []*node          `json:"allOf,omitempty"`
+	Not         *node            `json:"not,omitempty"`
 	If          *node            `json:"if,omitempty"`
 	Then        *node            `json:"then,omitempty"`
 	Error       string           `json:"errorMessage,omitempty"`
@@ -141,15 +143,18 @@ func (l *look) describe() string {
 
 // wrong is the message about a value that cannot be right.
 func (l *look) wrong() string {
+	f := l.Form
 	switch {
 	case l.Later:
 		return "is planned and does not work yet"
-	case l.Form.Range != "":
-		return "is not what the label reads: " + l.Type + ", " + l.Form.Range
-	case l.Form.open():
+	case f.open():
 		return "is empty: give it a value or remove it"
+	case f.Pattern == "" && !f.Whole:
+		return "is not one of " + strings.Join(f.Words, ", ")
+	case f.Range != "":
+		return "is not right: want " + l.Type + ", " + f.Range
 	}
-	return "is not what the label reads: " + l.Type
+	return "is not right: want " + l.Type
 }
 
 // text returns the pattern of l's text behind the pattern before.
@@ -172,27 +177,38 @@ func (l *look) value() *node {
 		n.Type, n.Pattern, n.Error = []string{"string", "number", "boolean"}, l.text("^"), l.wrong()
 		return n
 	}
-	words := &node{Error: l.wrong()}
-	for _, word := range l.Form.Words {
-		words.Enum = append(words.Enum, word)
-	}
-	fits := regexp.MustCompile(l.text("^"))
-	for _, v := range []any{false, true, 0, 1} {
-		text, _ := json.Marshal(v)
-		if fits.Match(text) && !(l.Form.Whole && v != false) {
-			words.Enum = append(words.Enum, v)
+	if len(l.Form.Words) > 0 {
+		words := &node{Error: l.wrong()}
+		for _, word := range l.Form.Words {
+			words.Enum = append(words.Enum, word)
 		}
+		n.AnyOf = append(n.AnyOf, words)
 	}
-	for _, word := range l.Form.Words {
-		if f, err := strconv.ParseFloat(word, 64); err == nil {
-			words.Enum = append(words.Enum, f)
-		}
-	}
-	n.AnyOf = []*node{words, {Type: []string{"string"}, Pattern: l.text("^"), Error: l.wrong()}}
+	n.AnyOf = append(n.AnyOf, &node{Type: []string{"string"}, Pattern: l.text("^"), Error: l.wrong()})
 	if l.Form.Whole {
 		n.AnyOf = append(n.AnyOf, &node{Type: []string{"integer"}, Min: &l.Form.Min, Max: &l.Form.Max, Error: l.wrong()})
 	}
+	// Editors offer what an enum has. These are right, and there is a better way
+	// to write them: of a double negation nothing is offered.
+	n.AnyOf = append(n.AnyOf, &node{Not: &node{Not: &node{Enum: l.unquoted()}}})
 	return n
+}
+
+// unquoted returns what YAML reads as something else than text, and is right.
+func (l *look) unquoted() (all []any) {
+	fits := regexp.MustCompile(l.text("^"))
+	try := []any{false, true, 0, 1}
+	for _, word := range l.Form.Words {
+		if f, err := strconv.ParseFloat(word, 64); err == nil {
+			try = append(try, f) // 1.2 of tls.min-version
+		}
+	}
+	for _, v := range try {
+		if fits.MatchString(fmt.Sprint(v)) {
+			all = append(all, v)
+		}
+	}
+	return all
 }
 
 // item returns the schema of l where labels are a list: what holds of the items

@@ -1,76 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/fairlead/fairlead/label"
 	"github.com/fairlead/fairlead/routing"
 )
-
-// docs/labels.md is what the program says of its labels.
-func TestLabelsPageIsGenerated(t *testing.T) {
-	var want bytes.Buffer
-	if err := writeReference(&want, routing.Schema("fairlead")); err != nil {
-		t.Fatal(err)
-	}
-	got, err := os.ReadFile("../../docs/labels.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want.Bytes()) {
-		t.Errorf("docs/labels.md is out of date at %s\nwrite it anew: go run ./cmd/fairlead labels --markdown > docs/labels.md", firstDifference(string(got), want.String()))
-	}
-}
-
-func TestLabelsCommand(t *testing.T) {
-	t.Parallel()
-	for key, want := range map[string][]string{
-		"timeout":                 {"fairlead.timeout.connect ", "fairlead.timeout.idle ", `"off" puts all of its labels back`},
-		"fairlead.path":           {"fairlead.path\n", "location", "refuses the route"},
-		"auth":                    {"fairlead.auth\n", "not yet:", "known, and not built yet"},
-		"timeout.response":        {"fairlead.timeout.response\n", "5m", "0 to 365d", "proxy_read_timeout", `fairlead.timeout.response: "90s"`, "Beside it", "a named route has"},
-		"header.response.X-Frame": {"X-Frame-Options: \"DENY\"", "--default header.response.NAME=VALUE"},
-		"fairlead.route.api.path": {`fairlead.route.api.path: "`, "and not fairlead.path"},
-		"weight":                  {"each of a service has its own"},
-		"client_max_body_size":    {"fairlead.max-body"},
-		"proxy_read_timeout":      {"fairlead.timeout.response  ", "fairlead.timeout.idle  "},
-		"enable":                  {"of the container, not of a route"},
-	} {
-		out, err := command("labels", key)
-		for _, w := range want {
-			if err != nil || !strings.Contains(out, w) {
-				t.Errorf("labels %s = %q, %v; want %q in it", key, out, err, w)
-			}
-		}
-	}
-	for key, want := range map[string]string{"nonsense": "fairlead.nonsense", "hots": "did you mean fairlead.host?"} {
-		if out, err := command("labels", key); !errors.Is(err, errNo) || !strings.Contains(out, want) {
-			t.Errorf("labels %s = %q, %v; want the answer no, and %q", key, out, err, want)
-		}
-	}
-	var data []label.Entry
-	if out, err := command("labels", "--json", "--label-prefix", "edge"); err != nil || json.Unmarshal([]byte(out), &data) != nil || len(data) < 100 || !strings.HasPrefix(data[0].Label, "edge.") {
-		t.Errorf("labels --json: %d labels, %v", len(data), err)
-	}
-}
-
-// docs/labels.schema.json is what the program says of its labels.
-func TestSchemaFileIsGenerated(t *testing.T) {
-	var want bytes.Buffer
-	if err := routing.Schema("fairlead").WriteJSONSchema(&want); err != nil {
-		t.Fatal(err)
-	}
-	got, err := os.ReadFile("../../docs/labels.schema.json")
-	if err != nil || !bytes.Equal(got, want.Bytes()) {
-		t.Errorf("docs/labels.schema.json is out of date (%v): go run ./cmd/fairlead labels --schema > docs/labels.schema.json", err)
-	}
-}
 
 func TestHealthCommand(t *testing.T) {
 	t.Parallel()

@@ -91,6 +91,25 @@ func completeContainer(drained bool) cobra.CompletionFunc {
 	}
 }
 
+// completeAnyContainer offers those without a route too.
+func completeAnyContainer(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var o offers
+	var v routesView
+	if ask(c, "routes", &v) {
+		for _, r := range v.Routes {
+			for _, e := range r.Endpoints {
+				if e.ID != "" {
+					o.add(e.Container, e.State+", of "+r.ID)
+				}
+			}
+		}
+		for _, other := range v.Others {
+			o.add(other.Container, other.Code)
+		}
+	}
+	return o, noFiles
+}
+
 func completeMaintenance(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	var o offers
 	var v routesView

@@ -87,33 +87,35 @@ var flagWords = map[string][]string{
 	"acme-email": nil, "acme-eab-kid": nil, "acme-eab-hmac": nil, "from": nil, "header": nil, "max-head-bytes": nil,
 }
 
-// completeArguments gives root and all below it their completions. What a
+// completeArguments gives c and all below it their completions. What a
 // command says of itself stands.
-func completeArguments(root *cobra.Command) {
-	path := strings.TrimPrefix(strings.TrimPrefix(root.CommandPath(), root.Root().Name()), " ")
-	if root.ValidArgsFunction == nil && root.ValidArgs == nil {
-		root.ValidArgsFunction = completions[path]
-		if root.ValidArgsFunction == nil && (path == "" || root.Args != nil && root.Args(root, []string{"x"}) != nil) {
-			root.ValidArgsFunction = cobra.NoFileCompletions // it takes none
+func completeArguments(c *cobra.Command) {
+	path := strings.TrimSpace(strings.TrimPrefix(c.CommandPath(), c.Root().Name()))
+	if c.ValidArgsFunction == nil && c.ValidArgs == nil {
+		c.ValidArgsFunction = completions[path]
+		if c.ValidArgsFunction == nil && (path == "" || c.Args != nil && c.Args(c, []string{"x"}) != nil) {
+			c.ValidArgsFunction = cobra.NoFileCompletions // it takes none
 		}
 	}
-	root.Flags().VisitAll(func(f *pflag.Flag) {
+	c.Flags().VisitAll(func(f *pflag.Flag) {
 		words, known := flagWords[f.Name]
 		switch {
 		case f.Name == "default":
-			_ = root.RegisterFlagCompletionFunc(f.Name, completeDefault)
+			_ = c.RegisterFlagCompletionFunc(f.Name, completeDefault)
+		case f.Name == "container":
+			_ = c.RegisterFlagCompletionFunc(f.Name, completeAnyContainer)
 		case f.Name == "data-dir" || f.Name == "secrets-dir":
-			_ = root.MarkFlagDirname(f.Name)
+			_ = c.MarkFlagDirname(f.Name)
 		case f.Name == "routes":
-			_ = root.MarkFlagFilename(f.Name, "yaml", "yml")
+			_ = c.MarkFlagFilename(f.Name, "yaml", "yml")
 		case known || f.Value.Type() != "string" && f.Value.Type() != "stringArray":
 			// An error says that the flag has its completion, as those that run and
 			// the root share.
-			_ = root.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(words, wholeWords(f.Name)))
+			_ = c.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(words, wholeWords(f.Name)))
 		}
 	})
-	for _, c := range root.Commands() {
-		completeArguments(c)
+	for _, below := range c.Commands() {
+		completeArguments(below)
 	}
 }
 

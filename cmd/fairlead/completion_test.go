@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/fairlead/fairlead/internal/acmetest"
+	"github.com/spf13/cobra"
 )
 
 // typed returns what is offered behind a command line whose last word is being
@@ -31,7 +32,7 @@ func typed(t *testing.T, env []string, args ...string) (offered []string, direct
 	return offered, ""
 }
 
-// offers fails the test unless exactly want, or at least what follows "…", is
+// offersOf fails the test unless exactly want, or at least what follows "…", is
 // offered.
 func offersOf(t *testing.T, what string, got, want []string) {
 	t.Helper()
@@ -126,6 +127,44 @@ func TestCompletionAsksTheRunningProxy(t *testing.T) {
 	offersOf(t, "drain, by the environment that fish makes,", got, []string{"web-1"})
 }
 
+// A command that comes to have such a flag has its completion.
+func TestCompletionOfFlagsByName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.start()
+	w.run(labelled("web", "host=app.test"), nil)
+	w.run(labelled("plain"), nil)
+	p.await("app.test", 200, "web")
+	root := &cobra.Command{Use: "fairlead"}
+	c := &cobra.Command{Use: "command", Args: cobra.ArbitraryArgs, Run: func(*cobra.Command, []string) {}}
+	var f clientFlags
+	f.add(c)
+	c.Flags().String("container", "", "")
+	c.Flags().String("format", "", "")
+	root.AddCommand(c)
+	completeArguments(root)
+	if err := c.Flags().Set("admin", p.admin.Socket); err != nil {
+		t.Fatal(err)
+	}
+	for flag, want := range map[string][]string{"container": {"web", "plain"}, "format": {"text", "json", "github", "sarif"}} {
+		complete, ok := c.GetFlagCompletionFunc(flag)
+		if !ok {
+			t.Errorf("--%s has no completion", flag)
+			continue
+		}
+		all, _ := complete(c, nil, "")
+		var got []string
+		for _, one := range all {
+			word, _, _ := strings.Cut(one, "\t")
+			got = append(got, word)
+		}
+		offersOf(t, "--"+flag, got, want)
+	}
+	if c.ValidArgsFunction != nil {
+		t.Error("a command that takes any arguments got a completion, want files")
+	}
+}
+
 // A key is no question: whatever is the matter with the proxy, completion says
 // nothing, and soon.
 func TestCompletionIsSilentWithoutAProxy(t *testing.T) {
@@ -199,8 +238,8 @@ func TestCompletionInBash(t *testing.T) {
 			t.Errorf("bash, %q: %v\n%s", tt.line, err, out)
 			continue
 		}
-		lines := strings.Fields(strings.TrimSpace(strings.SplitN(string(out)+"\n", "\n", 2)[1]))
-		// One that is left alone has no description, several have each their own.
+		_, reply, _ := strings.Cut(string(out), "\n") // behind what complete -p printed
+		lines := strings.Fields(reply)
 		offersOf(t, "in bash "+strings.Join(tt.line, " "), lines, tt.want)
 	}
 }
