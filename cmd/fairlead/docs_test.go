@@ -206,8 +206,17 @@ func commandOf(text string) ([]string, bool) {
 	if !ours {
 		return nil, false
 	}
-	return strings.Fields(strings.NewReplacer("[", "", "]", "").Replace(endOfWords.ReplaceAllString(rest, ""))), true
+	rest = strings.NewReplacer("[", "", "]", "", `"$@"`, "").Replace(endOfWords.ReplaceAllString(rest, ""))
+	if strings.TrimSpace(rest) == "" {
+		return nil, false // a function that hands on what it is given
+	}
+	// What stands in quotes is one word.
+	rest = quoted.ReplaceAllStringFunc(rest, func(q string) string { return strings.ReplaceAll(strings.Trim(q, `"'`), " ", "\u00a0") })
+	words := strings.Split(rest, " ")
+	return slices.DeleteFunc(words, func(w string) bool { return w == "" }), true
 }
+
+var quoted = regexp.MustCompile(`'[^']*'|"[^"]*"`)
 
 // tryCommand reports what is wrong with a call. In prose a call may lack
 // arguments: it names the command.

@@ -106,7 +106,7 @@ func TestLabelsCommandOfWhatIsNoLabel(t *testing.T) {
 		"nonsense":            "there is no label fairlead.nonsense; fairlead labels lists all\n",
 		"":                    "there is no label fairlead.; fairlead labels lists all\n",
 		"x\x1b[31m":           "there is no label fairlead.x\ufffd[31m; fairlead labels lists all\n",
-		"route.API.host":      "there is no label fairlead.route.API.host: a named route is written fairlead.route.NAME.KEY, NAME of a-z, 0-9, - and _\n",
+		"route.API.host":      "there is no label fairlead.route.API.host, did you mean fairlead.route.api.host?\n",
 	} {
 		if out, err := command("labels", key); !errors.Is(err, errNo) || out != want {
 			t.Errorf("labels %q = %q, %v; want the answer no and %q", key, out, err, want)
