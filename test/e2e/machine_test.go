@@ -46,7 +46,7 @@ func newMachine(t testing.TB, images, hosts []string) *machine {
 	m := &machine{t: t, dir: dir}
 	t.Cleanup(m.remove)
 	for name, text := range map[string]string{
-		"daemon.json": "{}",
+		"daemon.json": `{"default-address-pools": [{"base": "172.16.0.0/12", "size": 24}]}`,
 		"hosts":       "127.0.0.1 localhost " + strings.Join(hosts, " ") + "\n::1 ip6-localhost\n",
 		"bin/common":  shimCommon, "bin/docker": shimDocker, "bin/fairlead": shimFairlead,
 		"bin/curl": shimCurl, "bin/make": shimMake, "bin/sudo": "#!/bin/bash\nexec \"$@\"\n",

@@ -26,9 +26,9 @@ var notRun = []string{
 	"docs/https.md: it shows public names",
 }
 
-// languages are those of blocks. Of the last three nothing is run: files of
-// systemd and of nginx are theirs to read, and drawings have no language.
-var languages = []string{"sh", "text", "yaml", "json", "ini", "nginx", ""}
+// languages are those of blocks. Of the last four nothing is run: files of
+// systemd, nginx and editors are theirs to read, and drawings have no language.
+var languages = []string{"sh", "text", "yaml", "json", "ini", "nginx", "lua", ""}
 
 func TestSnippets(t *testing.T) {
 	all := readPages(t)
