@@ -7,6 +7,9 @@
 // removed by the next one. Two runs on one engine do not disturb each other.
 // Nothing is pulled: all images are made FROM scratch.
 //
+// Two tests have an engine of their own, and one of these a machine of its own,
+// on which the commands and compose files of the pages are run.
+//
 // COMPOSE names the Compose to use; without it `docker compose` if it is
 // there, else `docker-compose`.
 package e2e

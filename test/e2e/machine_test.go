@@ -38,14 +38,15 @@ func newMachine(t testing.TB, images, hosts []string) *machine {
 	if os.Getuid() != 0 {
 		t.Fatal("this test makes a machine of its own, which needs root: run `sudo make test`")
 	}
-	dir, err := os.MkdirTemp("", "fltest-e2e-m")
+	removeOldMachines()
+	dir, err := os.MkdirTemp("", prefix+"-m")
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := &machine{t: t, dir: dir}
 	t.Cleanup(m.remove)
 	for name, text := range map[string]string{
-		"daemon.json": "{}",
+		"daemon.json": `{"default-address-pools": [{"base": "172.16.0.0/12", "size": 24}]}`,
 		"hosts":       "127.0.0.1 localhost " + strings.Join(hosts, " ") + "\n::1 ip6-localhost\n",
 		"bin/common":  shimCommon, "bin/docker": shimDocker, "bin/fairlead": shimFairlead,
 		"bin/curl": shimCurl, "bin/make": shimMake, "bin/sudo": "#!/bin/bash\nexec \"$@\"\n",
@@ -56,6 +57,21 @@ func newMachine(t testing.TB, images, hosts []string) *machine {
 	m.boot()
 	m.load(images)
 	return m
+}
+
+// removeOldMachines removes the directories of machines whose test was killed;
+// they themselves ended with it.
+func removeOldMachines() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), "fltest-e2e-p*-m*"))
+	for _, dir := range dirs {
+		of := runName.FindStringSubmatch(filepath.Base(dir))
+		if of == nil {
+			continue
+		}
+		if _, err := os.Stat("/proc/" + of[1]); err != nil {
+			os.RemoveAll(dir)
+		}
+	}
 }
 
 func (m *machine) write(name, text string) {

@@ -17,7 +17,7 @@ var variable = []struct {
 	by string
 }{
 	{regexp.MustCompile(`\b([a-z0-9-]+)_([a-z0-9-]+)_([0-9]+)\b`), "$1-$2-$3"}, // names of Compose 1
-	{regexp.MustCompile(`\b(?:172\.[0-9]+\.[0-9]+|192\.168\.[0-9]+)\.[0-9]+\b`), "172.18.0.2"},
+	{regexp.MustCompile(`\b172\.[0-9]+\.[0-9]+\.[0-9]+\b`), "172.18.0.2"},
 	{regexp.MustCompile(`\b[0-9]+\.[0-9]+ (ms|s)\b`), "1 ms"},
 	{regexp.MustCompile(`\b(pid=|fd=|pid )[0-9]+`), "${1}1"},
 	{regexp.MustCompile(`\b20[0-9]{2}-[0-9]{2}-[0-9]{2}([ T][0-9:.]+Z?)?`), "2027-01-08"},

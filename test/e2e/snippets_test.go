@@ -23,13 +23,12 @@ import (
 // behind `no-run:`. Nothing is added without changing this list.
 var notRun = []string{
 	"compose-examples/README.md: the images come from a registry",
-	"docs/design.md: it is a drawing",
 	"docs/https.md: it shows public names",
 }
 
-// languages are those of blocks. Of the last three nothing is run: files of
-// systemd and of nginx are theirs to read, and drawings have no language.
-var languages = []string{"sh", "text", "yaml", "json", "ini", "nginx", ""}
+// languages are those of blocks. Of the last four nothing is run: files of
+// systemd, nginx and editors are theirs to read, and drawings have no language.
+var languages = []string{"sh", "text", "yaml", "json", "ini", "nginx", "lua", ""}
 
 func TestSnippets(t *testing.T) {
 	all := readPages(t)
