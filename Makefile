@@ -47,7 +47,7 @@ unit-std: ## those that requests go through once more, by net/http's engine
 	FAIRLEAD_ENGINE=std go test -race ./cmd/fairlead ./exchange ./routing/backend
 
 e2e: ## end-to-end tests on this machine's engine
-	@scripts/need.sh go curl chromium certutil testssl nginx engine compose
+	@scripts/need.sh go curl chromium certutil testssl openssl ip nginx engine compose
 	go test -count=1 -timeout 40m ./test/e2e/...
 
 # Those whose outcome is the engine's too: traffic through deploys and deaths,

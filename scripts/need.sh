@@ -62,6 +62,8 @@ need_gcc() {
 need_curl() { have curl || install curl curl; }
 need_chromium() { have chromium || install Chromium chromium; }
 need_certutil() { have certutil || install certutil libnss3-tools; }
+need_openssl() { have openssl || install openssl openssl; }
+need_ip() { have ip && have ss || install "ip and ss" iproute2; }
 need_testssl() { have testssl || install testssl.sh testssl.sh; }
 
 # The benchmark starts its own: a service that began with the installation, or
@@ -133,7 +135,7 @@ wait_for_engine() {
 
 for tool in "$@"; do
 	case $tool in
-	go | gcc | curl | chromium | certutil | testssl | engine | compose | nginx | haproxy | caddy | wrk | h2load) "need_$tool" ;;
+	go | gcc | curl | chromium | certutil | testssl | openssl | ip | engine | compose | nginx | haproxy | caddy | wrk | h2load) "need_$tool" ;;
 	*) die "unknown tool $tool" ;;
 	esac
 done
