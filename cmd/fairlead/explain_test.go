@@ -235,6 +235,11 @@ func TestExplainSends(t *testing.T) {
 		return true
 	})
 	w.run(labelled("late", "host=late.test"), func(c *appConn, r *seen) bool { return false })
+	w.run(labelled("ws", "host=ws.test"), func(c *appConn, r *seen) bool {
+		c.say("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+		c.Conn.(*net.TCPConn).SetLinger(0) // it ends with a reset, which is nothing to tell of
+		return false
+	})
 	p := w.start("--https", "127.0.0.1:0")
 	p.settle()
 	send := func(args ...string) (s sent, err error) {
@@ -275,6 +280,9 @@ func TestExplainSends(t *testing.T) {
 	}
 	if s, err := send("http://none.test/"); err != nil || s.Status != 404 || s.Code != "no-route" || len(s.Attempts) != 0 {
 		t.Errorf("no route: %v, %+v", err, s)
+	}
+	if s, err := send("http://ws.test/", "--header", "Connection: Upgrade", "--header", "Upgrade: websocket", "--header", "Sec-WebSocket-Version: 13", "--header", "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg=="); err != nil || s.Status != 101 || s.Cause != "" {
+		t.Errorf("an upgrade: %v, %+v", err, s)
 	}
 	out, err := command("explain", "--send", "http://app.test/api/x", "--admin", p.admin.Socket)
 	for _, part := range []string{"http://app.test/api/x: 201 ", ", by web 127.", "\nto the proxy at 127.0.0.1:", "  > GET /api/x HTTP/1.1\n", "  < X-App: yes\n", "\nto the app, web 127.", "  > GET /x HTTP/1.1\n", "body of 5 bytes", "\nhello\n"} {

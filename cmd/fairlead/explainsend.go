@@ -296,7 +296,7 @@ func isText(b []byte) bool {
 func (s *sent) inside(probe *exchange.Probe) {
 	o := probe.Outcome()
 	s.Route, s.Pool, s.Held, s.Code, s.ID = o.Route, o.Pool, millis(o.Held), o.Code, o.ID
-	if o.Cause != nil {
+	if o.Cause != nil && o.Status != http.StatusSwitchingProtocols { // that it ended then was our doing
 		s.Cause = o.Cause.Error()
 	}
 	for _, a := range probe.Attempts() {
