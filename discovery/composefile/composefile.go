@@ -41,7 +41,6 @@ type Project struct {
 	Services []*Service
 	// Disabled are the services that belong to profiles which are not active.
 	Disabled []string
-	sources  *sources
 }
 
 // A Service is one service, as far as it matters to a proxy.
@@ -83,8 +82,8 @@ type Label struct {
 
 // A Position is a place in a file. The zero Position is nowhere.
 type Position struct {
-	File         string `json:"file,omitempty"`
-	Line, Column int    // from 1
+	File         string
+	Line, Column int // from 1
 }
 
 func (p Position) String() string {

@@ -23,7 +23,7 @@ const engineGrace = 10 * time.Second
 
 // project turns what Compose read into what its containers would be.
 func (s *sources) project(p *types.Project) *Project {
-	out := &Project{Name: p.Name, Disabled: slices.Sorted(maps.Keys(p.DisabledServices)), sources: s}
+	out := &Project{Name: p.Name, Disabled: slices.Sorted(maps.Keys(p.DisabledServices))}
 	for _, f := range s.files {
 		out.Files = append(out.Files, f.path)
 	}
